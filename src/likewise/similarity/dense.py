@@ -1,0 +1,100 @@
+"""The reductions on the whole matrix in plain PyTorch: the reference, and the path that can be derived twice.
+
+Candidates of other processes are gathered, with gradient. Memory is O(n m).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from likewise.core.comm import Collective
+from likewise.similarity.rules import Rule, Term
+
+
+def safe_logsumexp(logits: Tensor, dim: int) -> Tensor:
+    """``logsumexp`` that gives ``-inf`` without gradient where every logit is ``-inf``."""
+    empty = (logits == -torch.inf).all(dim)
+    lse = logits.masked_fill(empty.unsqueeze(dim), 0.0).logsumexp(dim)
+    return lse.masked_fill(empty, -torch.inf)
+
+
+def blocks(rule: Rule, comm: Collective) -> list[Rule | None]:
+    """The rule for the candidates of each process, in rank order."""
+    if comm.world == 1:
+        return [rule.block(rule.payload, True)]
+    sizes = [int(s) for s in comm.gather(torch.tensor([len(p) for p in rule.payload[:1]] or [0]))]
+    parts = [comm.gather(p).split(sizes) for p in rule.payload]
+    return [rule.block(tuple(p[r] for p in parts), r == comm.rank) for r in range(comm.world)]
+
+
+def everyone(candidates: Tensor, comm: Collective) -> tuple[Tensor, list[int]]:
+    """Every process's candidates with gradient, and how many each has."""
+    if comm.world == 1:
+        return candidates, [len(candidates)]
+    sizes = comm.gather(torch.tensor([len(candidates)], device=candidates.device))
+    return comm.gather(candidates), [int(s) for s in sizes]
+
+
+def rule_matrix(rule: Rule, n: int, sizes: Sequence[int], comm: Collective, like: Tensor, dtype: Any) -> Tensor:
+    """The rule's values for all anchors and everybody's candidates, ``(n, sum(sizes))``."""
+    parts = []
+    for block, size in zip(blocks(rule, comm), sizes):
+        if block is None:
+            parts.append(like.new_zeros((n, size), dtype=dtype))
+        else:
+            parts.append(block.tile(slice(0, n), slice(0, size)).to(like.device, dtype))
+    return torch.cat(parts, 1) if len(parts) > 1 else parts[0]
+
+
+def lse(
+    anchors: Tensor, candidates: Tensor, terms: Sequence[Term], both: bool, comm: Collective
+) -> list[tuple[Tensor, Tensor | None]]:
+    """For each term the log-sum-exp of every anchor, and of every candidate of this process if ``both``."""
+    columns, sizes = everyone(candidates, comm)
+    similarity = anchors @ columns.T
+    out: list[tuple[Tensor, Tensor | None]] = []
+    for term in terms:
+        logits = similarity * term.scale
+        for rule in term.bias:
+            logits = logits + rule_matrix(rule, len(anchors), sizes, comm, logits, logits.dtype)
+        for drop in term.drop:
+            mask = rule_matrix(drop, len(anchors), sizes, comm, logits, torch.bool)
+            logits = logits.masked_fill(mask, -torch.inf)
+        columnwise = None
+        if both:
+            columnwise = safe_logsumexp(_own_columns(logits, sizes, comm), 0)
+        out.append((safe_logsumexp(logits, 1), columnwise))
+    return out
+
+
+def _own_columns(logits: Tensor, sizes: Sequence[int], comm: Collective) -> Tensor:
+    """Everybody's anchors against this process's candidates, ``(sum of n, m)``."""
+    if comm.world == 1:
+        return logits
+    start = sum(sizes[: comm.rank])
+    return comm.gather(logits)[:, start : start + sizes[comm.rank]]
+
+
+def attend(
+    anchors: Tensor, candidates: Tensor, values: Tensor | None, term: Term, comm: Collective
+) -> tuple[Tensor, Tensor]:
+    """The term's log-sum-exp of every anchor, and the softmax-weighted mean of the values ``(n, v)``."""
+    columns, sizes = everyone(candidates, comm)
+    carried = columns if values is None else everyone(values, comm)[0]
+    logits = (anchors @ columns.T) * term.scale
+    for rule in term.bias:
+        logits = logits + rule_matrix(rule, len(anchors), sizes, comm, logits, logits.dtype)
+    for drop in term.drop:
+        logits = logits.masked_fill(rule_matrix(drop, len(anchors), sizes, comm, logits, torch.bool), -torch.inf)
+    rows = safe_logsumexp(logits, 1)
+    empty = (rows == -torch.inf)[:, None]
+    weights = logits.masked_fill(empty, 0.0).softmax(1).masked_fill(empty, 0.0)
+    return rows, weights @ carried
+
+
+def weighted_sum(n: int, candidates: Tensor, rule: Rule, comm: Collective) -> Tensor:
+    """``sum_j w_ij c_j`` with the rule's values as weights, ``(n, d)``."""
+    columns, sizes = everyone(candidates, comm)
+    return rule_matrix(rule, n, sizes, comm, columns, columns.dtype) @ columns
