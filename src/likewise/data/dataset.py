@@ -1,28 +1,17 @@
 """Samples in rows, with a fixed split into train and test."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from likewise.core.batch import View, rows
-
-
-@dataclass(frozen=True)
-class About:
-    """Where a source comes from and what may be done with it."""
-
-    name: str
-    says: str
-    origin: str
-    licence: str
-    size: str
-    serves: str
-    get: str = ""
-    """How to bring it: ``pip:NAME==VERSION``, ``npm:NAME@VERSION`` or ``apt:NAME``; "" when always there."""
+from likewise.core.errors import InputError
+from likewise.data.catalogue import About as About
 
 
 @dataclass
@@ -68,12 +57,50 @@ class Dataset:
         """The columns' rows at ``index (k,)``."""
         return {name: rows(column, index) for name, column in self.columns.items()}
 
+    def subset(self, index: Tensor) -> "Dataset":
+        """The samples at ``index (k,)``, int64, in that order; classes keep their numbers."""
+        return replace(
+            self,
+            columns=self.take(index),
+            keys=[self.keys[i] for i in index.tolist()],
+            test=self.test[index],
+            labels=None if self.labels is None else self.labels[index],
+        )
+
+    def limited(self, train: int | None, test: int | None = None) -> "Dataset":
+        """At most that many training and test samples: a fixed choice by key, in turn from every class."""
+        if train is None and test is None:
+            return self
+        picked = [self._first(self.train_rows, train), self._first(self.test_rows, test)]
+        return self.subset(torch.cat(picked).sort().values)
+
+    def _first(self, where: Tensor, limit: int | None) -> Tensor:
+        if limit is None or limit >= len(where):
+            return where
+        if limit < 1:
+            raise InputError(f"a limit of {limit} samples leaves nothing: give at least 1")
+        by_hash = sorted(where.tolist(), key=lambda i: _digest(self.keys[i]))
+        classed = self.labels is not None and not self.labels.is_floating_point()
+        labels = (
+            self.labels[torch.tensor(by_hash)].tolist() if classed and self.labels is not None else [0] * len(where)
+        )
+        seen: Counter[int] = Counter()
+        turns = []  # how many of its class come before it
+        for label in labels:
+            turns.append(seen[label])
+            seen[label] += 1
+        order = sorted(range(len(turns)), key=turns.__getitem__)
+        return torch.tensor([by_hash[i] for i in order[:limit]])
+
     def facts(self) -> dict[str, Any]:
         """What parts may ask of the data (see ``FROM_DATA``)."""
         out: dict[str, Any] = {"num_samples": int((~self.test).sum())}
         image = self.columns.get("image")
         if isinstance(image, Tensor):
             out |= {"channels": image.shape[1], "image_size": image.shape[-1]}
+        vector = self.columns.get("vector")
+        if isinstance(vector, Tensor):
+            out["num_features"] = vector.shape[1]
         if self.classes is not None:
             out["num_classes"] = len(self.classes)
         return out
@@ -82,11 +109,16 @@ class Dataset:
 def split_by_key(keys: Sequence[str], share: float = 0.2) -> Tensor:
     """``(n,)`` bool: test rows, chosen by a hash of each key, so that new files never move old ones.
 
-    A set too small for the hash to fill both sides gets its first row as test.
+    A set too small for the hash to fill both sides gets its first row as test. A share of 0 holds nothing out.
     """
-    digests = [int.from_bytes(hashlib.blake2b(k.encode(), digest_size=8).digest(), "big") for k in keys]
-    test = torch.tensor([d / 2**64 < share for d in digests], dtype=torch.bool)
-    if len(test) > 1 and (test.all() or not test.any()):
+    if not 0 <= share < 1:
+        raise InputError(f"test_share={share}: the share of test samples is at least 0 and below 1")
+    test = torch.tensor([_digest(key) / 2**64 < share for key in keys], dtype=torch.bool)
+    if share > 0 and len(test) > 1 and (test.all() or not test.any()):
         test[:] = False
         test[0] = True
     return test
+
+
+def _digest(key: str) -> int:
+    return int.from_bytes(hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=8).digest(), "big")

@@ -1,0 +1,280 @@
+"""The library in Python: train, open a run, use what it learned, compare methods."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from likewise.core import registry
+from likewise.core.card import Card
+from likewise.core.errors import InputError
+from likewise.core.learner import Learner
+from likewise.core.recipe import Recipe
+from likewise.data import sources
+from likewise.data.dataset import Dataset
+from likewise.evaluate.features import extract
+from likewise.evaluate.index import Index
+from likewise.evaluate.probes import evaluate
+from likewise.train import checkpoint
+from likewise.train.events import read_events, read_json, read_status
+from likewise.train.plan import Plan
+from likewise.train.plan import prepare as _prepare
+from likewise.train.run import train
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One answer of a search: cosine similarity, the item's key, its label's name or "", its file or None."""
+
+    score: float
+    key: str
+    label: str
+    path: Path | None
+    row: int
+
+
+class Run:
+    """A run folder and what was trained in it.
+
+    Args:
+        path: the folder.
+
+    Raises:
+        InputError: it is not a run folder, or it is damaged.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.path.is_dir():
+            raise InputError(f"no run folder at {self.path} (likewise runs lists runs)")
+        self.plan = Plan.read(self.path)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}, method={self.slug!r}, state={self.status().get('state')!r})"
+
+    @property
+    def slug(self) -> str:
+        """The method."""
+        return self.plan.card.slug
+
+    @property
+    def card(self) -> Card:
+        """The method's card."""
+        return self.plan.card
+
+    @property
+    def recipe(self) -> Recipe:
+        """The resolved recipe."""
+        return self.plan.recipe
+
+    def status(self) -> dict[str, Any]:
+        """State, step, heartbeat (see ``docs/architecture.md``)."""
+        return read_status(self.path)
+
+    def events(self) -> list[dict[str, Any]]:
+        """What the run logged, oldest first."""
+        return read_events(self.path / "events.jsonl")
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Final metrics, or those of the last probe of a run that has not finished."""
+        final = read_json(self.path / "metrics.json")
+        if final is not None:
+            return final
+        probes = [e for e in self.events() if e["event"] == "probe"]
+        drop = ("event", "time", "step", "epoch", "positive_hist", "negative_hist")
+        return {k: v for k, v in probes[-1].items() if k not in drop} if probes else {}
+
+    @cached_property
+    def learner(self) -> Learner:
+        """The trained learner, in evaluation mode, with the newest whole checkpoint's weights.
+
+        Raises:
+            InputError: there is no checkpoint, or none that is whole.
+        """
+        found = checkpoint.load(self.path / "checkpoints")
+        if found is None:
+            raise InputError(f"{self.path} has no checkpoint yet: train it first (--resume)")
+        out = self.plan.learner()
+        checkpoint.load_weights(out, found[1]["learner"], f"checkpoint of step {found[0]} in {self.path}")
+        return out.to(self.device).eval()
+
+    @cached_property
+    def views(self) -> nn.Module:
+        """The views part that the run was trained with."""
+        return self.plan.views().to(self.device)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the run's model is used."""
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    def dataset(self, data: Any = None) -> Dataset:
+        """``data`` (a name, path, arrays, ...) in the shape that the run was trained on, or the run's own data."""
+        if data is None:
+            return self.plan.dataset
+        found = sources.from_object(data, image_size=self.plan.facts.get("image_size"))
+        return _in_shape(found, self.plan.facts)
+
+    def embed(self, data: Any = None, *, batch: int = 512, progress: bool = False) -> np.ndarray:
+        """Embeddings ``(n, d)`` float32 of unit length, a row per item of ``data`` (the run's own if None)."""
+        dataset = self.dataset(data)
+        return self._unit(dataset, torch.arange(len(dataset)), batch, progress).numpy()
+
+    def _unit(self, dataset: Dataset, rows: Tensor, batch: int = 512, progress: bool = False) -> Tensor:
+        found = extract(self.learner, self.views, dataset, rows, batch=batch, device=self.device, progress=progress)
+        return nn.functional.normalize(found, dim=1)
+
+    def search(self, query: Any, *, index: Any = None, k: int = 10, progress: bool = False) -> list[Hit]:
+        """The ``k`` items of ``index`` (the run's own data if None) nearest to ``query``, best first.
+
+        Args:
+            query: an image file, an array ``(h, w[, c])``, or anything that ``embed`` takes with a single item.
+            index: what to search, as for :meth:`embed`.
+            k: how many.
+            progress: show a bar while the index is embedded.
+        """
+        if k < 1:
+            raise InputError(f"k={k}: must be at least 1")
+        wanted = self.dataset(_one(query))
+        if len(wanted) != 1:
+            raise InputError(f"a query is one item; this is {len(wanted)}")
+        dataset = self.dataset(index)
+        vectors = self._unit(dataset, torch.arange(len(dataset)), progress=progress)
+        found = Index(vectors, list(dataset.keys)).search(self._unit(wanted, torch.arange(1)), k=min(k, len(dataset)))
+        scores, rows = found
+        return [_hit(dataset, float(s), int(r)) for s, r in zip(scores[0], rows[0])]
+
+    def evaluate(self, data: Any = None, *, what: Sequence[str] | None = None) -> dict[str, Any]:
+        """Metrics of the frozen features on the test split of ``data`` (the run's own if None)."""
+        dataset = self.dataset(data)
+        chosen = {} if what is None else {"what": tuple(what)}
+        return dict(evaluate(self.learner, self.views, dataset, seed=self.plan.seed, device=self.device, **chosen))
+
+    def report(self) -> Path:
+        """Write the run's page and say where it is."""
+        from likewise.report.from_run import write_report
+
+        return write_report(self)
+
+
+def prepare(
+    method: str,
+    data: Any = None,
+    *,
+    size: str = "small",
+    seed: int = 0,
+    settings: Sequence[tuple[str, Any]] = (),
+) -> Plan:
+    """What ``fit`` would run: every name, type and value checked, nothing trained."""
+    if ":" in method or method.endswith(".py"):
+        found = registry.load_file(method)
+        return _prepare(found, data=data, size=size, seed=seed, settings=settings, source=method)
+    return _prepare(registry.load(method), data=data, size=size, seed=seed, settings=settings)
+
+
+def fit(
+    data: Any = None,
+    method: str = "dcl",
+    *,
+    size: str = "small",
+    out: str | Path | None = None,
+    seed: int = 0,
+    resume: bool = False,
+    devices: int = 1,
+    quiet: bool = False,
+    settings: Sequence[tuple[str, Any]] = (),
+    **changes: Any,
+) -> Run:
+    """Train a method and return the run.
+
+    Args:
+        data: a source's name, a path, arrays or tensors ``(n, h, w[, c])``, ``(X, y)``, a torch Dataset, a DataFrame
+            with paths, or None for the recipe's own data.
+        method: slug, or ``file.py:Class`` of your own.
+        size: of the recipe: ``tiny``, ``small`` or ``paper``.
+        out: run folder; a new one under ``runs/`` if None.
+        seed: one number that decides everything random.
+        resume: continue the run in ``out``.
+        devices: how many GPUs (or CPU processes).
+        quiet: no progress.
+        settings: ``(path, value)`` pairs, as ``--set``.
+        changes: the same by keyword, ``epochs=60``, ``temperature=0.2``.
+
+    Raises:
+        InputError: something given can't be used; the message says what and why.
+    """
+    plan = prepare(method, data, size=size, seed=seed, settings=[*settings, *changes.items()])
+    folder = Path(out) if out is not None else new_folder(plan)
+    train(plan, folder, devices=devices, resume=resume, quiet=quiet)
+    run = Run(folder)
+    run.plan._dataset = plan.dataset
+    return run
+
+
+def load(path: str | Path) -> Run:
+    """Open a run folder."""
+    return Run(path)
+
+
+def runs(folder: str | Path = "runs") -> list[Run]:
+    """The runs in a folder and its subfolders, by path; folders with a damaged recipe are left out."""
+    out = []
+    for recipe in sorted(Path(folder).rglob("recipe.json")):
+        try:
+            out.append(Run(recipe.parent))
+        except InputError:
+            continue
+    return out
+
+
+def new_folder(plan: Plan, root: str | Path = "runs") -> Path:
+    """A folder that is not there yet, named after method and data."""
+    data = re.sub(r"[^\w-]+", "-", Path(plan.dataset.name).name).strip("-").lower() or "data"
+    stem = Path(root) / f"{plan.card.slug}-{data}"
+    number = 1
+    while (folder := Path(f"{stem}-{number}")).exists():
+        number += 1
+    return folder
+
+
+def _one(query: Any) -> Any:
+    """A single item as something that a dataset can be made of."""
+    if isinstance(query, str | Path):
+        if not Path(query).is_file():
+            raise InputError(f"no file at {query} to search with")
+        return sources.image_files([Path(query)])
+    if isinstance(query, np.ndarray | Tensor) and query.ndim <= 3:
+        return np.asarray(query)[None]
+    return query
+
+
+def _hit(dataset: Dataset, score: float, row: int) -> Hit:
+    label = ""
+    if dataset.labels is not None and dataset.classes is not None:
+        label = str(dataset.classes[int(dataset.labels[row])])
+    path = Path(dataset.root) / dataset.keys[row] if dataset.root else None
+    return Hit(score, str(dataset.keys[row]), label, path, row)
+
+
+def _in_shape(dataset: Dataset, facts: Mapping[str, Any]) -> Dataset:
+    """The dataset with the image channels that a model was trained on."""
+    image, channels = dataset.columns.get("image"), facts.get("channels")
+    if not isinstance(image, Tensor) or channels in (None, image.shape[1]):
+        return dataset
+    if image.shape[1] == 1:
+        image = image.expand(-1, channels, -1, -1)
+    elif channels == 1:
+        # the luma of ITU-R BT.601, as Pillow's "L"
+        weights = torch.tensor([0.299, 0.587, 0.114])[: image.shape[1], None, None]
+        image = torch.cat([(part * weights).sum(1, keepdim=True).round().byte() for part in image.split(1024)])
+    else:
+        raise InputError(f"{dataset.name} has {image.shape[1]} channels; the run was trained on {channels}")
+    dataset.columns = {**dataset.columns, "image": image}
+    return dataset
