@@ -1,0 +1,1 @@
+"""One file per paper. Methods are found by their cards: nothing is listed here."""

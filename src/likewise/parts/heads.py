@@ -1,0 +1,63 @@
+"""Projection and prediction heads: perceptrons with the norms and biases that each paper's code has."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from likewise.core.batch import cat, count
+
+LastNorm = Literal["none", "batch", "plain"]
+
+
+def mlp(
+    dim: int,
+    hidden: int,
+    out: int,
+    *,
+    layers: int = 2,
+    norm: Literal["batch", "none"] = "batch",
+    last_norm: LastNorm = "none",
+    bias: bool = False,
+    last_bias: bool = True,
+) -> nn.Sequential:
+    """A perceptron ``(n, dim) -> (n, out)``: linear, norm, ReLU, ..., linear, perhaps norm.
+
+    Args:
+        dim: width of the input.
+        hidden: width between the layers.
+        out: width of the output.
+        layers: number of linear layers; 1 is a linear head.
+        norm: between the layers.
+        last_norm: after the last layer: ``batch``, ``plain`` (batch norm without scale and shift), or none.
+        bias: of linear layers that a batch norm follows, where it is redundant but part of some papers' code;
+            without ``norm`` the hidden layers always have one.
+        last_bias: of the last layer when no norm follows it; ``bias`` decides when one does.
+    """
+    widths = [dim, *[hidden] * (layers - 1)]
+    stack: list[nn.Module] = []
+    for before, after in itertools.pairwise(widths):
+        stack.append(nn.Linear(before, after, bias=bias or norm == "none"))
+        stack += [nn.BatchNorm1d(after)] if norm == "batch" else []
+        stack.append(nn.ReLU(inplace=True))
+    stack.append(nn.Linear(widths[-1], out, bias=last_bias if last_norm == "none" else bias))
+    if last_norm != "none":
+        stack.append(nn.BatchNorm1d(out, affine=last_norm == "batch"))
+    return nn.Sequential(*stack)
+
+
+def together(views: Sequence[Any], *networks: Callable[[Any], Tensor]) -> list[Tensor]:
+    """``networks`` in turn on all views in one pass, so that batch norms see the views together, as SimCLR's do.
+
+    Args:
+        views: of n samples each, and of one shape.
+        networks: from a view to features, from features on.
+
+    Returns:
+        One ``(n, d)`` tensor per view.
+    """
+    out: Any = cat(views)
+    for network in networks:
+        out = network(out)
+    return list(out.split([count(view) for view in views]))
