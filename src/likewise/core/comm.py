@@ -52,15 +52,19 @@ class Distributed(Collective):
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
 
     def gather(self, rows: Tensor) -> Tensor:
+        """Rows of every rank, padded on the way where ranks differ in their number."""
         return _Gather.apply(rows, self.rank, self.world)
 
     def sum(self, value: Tensor) -> Tensor:
+        """Sum over ranks."""
         return _Sum.apply(value)
 
     def mean(self, value: Tensor) -> Tensor:
+        """Mean over ranks."""
         return self.sum(value) / self.world
 
     def average_gradients(self, parameters: Iterable[Tensor]) -> None:
+        """One reduction over all gradients, flattened."""
         import torch.distributed as dist
 
         # every rank must run the same collectives: a parameter without gradient here contributes zeros
@@ -74,12 +78,14 @@ class Distributed(Collective):
             p.grad = grad.view_as(p).clone()
 
     def broadcast(self, value: Tensor) -> Tensor:
+        """Rank 0's value."""
         import torch.distributed as dist
 
         dist.broadcast(value, 0)
         return value
 
     def barrier(self) -> None:
+        """Wait for every rank."""
         import torch.distributed as dist
 
         dist.barrier()

@@ -141,6 +141,7 @@ class Recipe:
         views: how the views of a batch are made.
         optimizer: takes the learner's parameter groups.
         schedule: factor on the learning rate over the steps.
+        sampler: order of the training samples; every sample once an epoch, shuffled, if None.
         batch: samples per step, over all devices.
         epochs: passes over the training samples; may be a fraction.
         steps: optimiser steps; instead of ``epochs`` when given.
@@ -160,6 +161,7 @@ class Recipe:
     views: Spec
     optimizer: Spec
     schedule: Spec
+    sampler: Spec | None = None
     batch: int = 256
     epochs: float = 10.0
     steps: int | None = None
@@ -191,7 +193,7 @@ class Recipe:
             _put(target, rest, value, path)
             return
         hints = typing.get_type_hints(type(self))
-        kind = head if hints[head] is Spec else None
+        kind = head if Spec in (hints[head], *typing.get_args(hints[head])) else None
         setattr(self, head, _convert(hints[head], value, path, kind, getattr(self, head)))
 
     def copy(self) -> "Recipe":
@@ -268,9 +270,9 @@ def _convert(hint: Any, value: Any, path: str, kind: str | None, held: Any) -> A
     """``value`` as the type ``hint``, from a string where need be; InputError if it isn't one."""
     if isinstance(value, Spec | _FromData):
         return value
-    if isinstance(held, Spec) or (kind and isinstance(value, str) and (kind, value) in _parts):
-        if isinstance(value, str) and value not in ("none", "None"):
-            return Spec(find_part(str(kind), value), {})
+    named = isinstance(held, Spec) or (kind, value) in _parts if isinstance(value, str) else False
+    if named and value not in ("none", "None"):
+        return Spec(find_part(str(kind), value), {})
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (Union, types.UnionType):
         for option in args:

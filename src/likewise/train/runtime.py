@@ -64,6 +64,7 @@ class FabricRuntime(LocalRuntime):
         self.fabric = fabric.Fabric(accelerator=accelerator, devices=devices, strategy=strategy)
 
     def launch(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Run ``function(runtime, *args)`` in as many processes; rank 0's result comes back."""
         return self.fabric.launch(_start, self.precision, function, *args)
 
 

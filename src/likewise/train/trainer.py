@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from likewise import similarity
 from likewise.core.batch import Batch, View, move
 from likewise.core.draws import Draws
-from likewise.core.errors import InputError
 from likewise.core.learner import Context, Learner, Phase, Step
 from likewise.core.recipe import Recipe, Stage
-from likewise.data.sampler import epoch_order, loader
+from likewise.data.loader import loader
+from likewise.data.sampler import Sampler, batches
 from likewise.evaluate.probes import probe
 from likewise.train import checkpoint
 from likewise.train.caching import cached_gradients
@@ -80,8 +80,9 @@ class Trainer:
         self.beat(step=0, steps=self._total(), epoch=0.0)
         try:
             with self.signals:
-                for self.stage in range(self.stage, len(self.stages)):
-                    self._run_stage(self.stages[self.stage])
+                for number in range(self.stage, len(self.stages)):
+                    self.stage = number
+                    self._run_stage(self.stages[number])
         finally:
             self.display.close()
         self.comm.barrier()
@@ -107,6 +108,7 @@ class Trainer:
         self.taken = sum(self._facts(self.plan.recipe.for_stage(s))["steps"] for s in self.stages[: self.stage])
         self.views: nn.Module = recipe.views.build(**facts).to(self.device)
         self.schedule: Callable[[int, int, str], float] = recipe.schedule.build(**facts)
+        self.sampler: Sampler | None = recipe.sampler.build(**facts) if recipe.sampler else None
         self.step = 0
         if len(self.stages) > 1:
             self.learner.begin_stage(stage.name, self._context())
@@ -127,10 +129,10 @@ class Trainer:
 
     def _loop(self) -> None:
         self.learner.train()
-        batches = loader(self.dataset, self._order(self.step), ahead=2)
-        since, waited, tick = time.monotonic(), batches.waited, self.step
-        try:
-            for index, columns in batches:
+        rows = loader(self.dataset, self._rows(), ahead=2)
+        since, waited, tick = time.monotonic(), rows.waited, self.step
+        with closing(iter(rows)) as ready:
+            for index, columns in ready:
                 epoch = self.step // self.per_epoch
                 if self.step % self.per_epoch == 0:
                     self.learner.on_epoch(self._context())
@@ -144,18 +146,16 @@ class Trainer:
                 if due and self.first:
                     spent, now = time.monotonic() - since, time.monotonic()
                     rate = (self.step - tick) * self.recipe.batch / max(spent, 1e-9)
-                    self._log_step(out, rate, min(1.0, (batches.waited - waited) / max(spent, 1e-9)))
-                    since, waited, tick = now, batches.waited, self.step
+                    self._log_step(out, rate, min(1.0, (rows.waited - waited) / max(spent, 1e-9)))
+                    since, waited, tick = now, rows.waited, self.step
                 if self._probe_due():
                     self._probe()
-                    since, waited, tick = time.monotonic(), batches.waited, self.step
+                    since, waited, tick = time.monotonic(), rows.waited, self.step
                 if self._stop_asked():
                     self.save()
                     raise self.signals.reason(f"stopped after step {self.taken + self.step} and saved")
                 if self._time_to_save() or self.step == self.steps:
                     self.save()
-        finally:
-            batches.close()
 
     def _train_step(self, index: Tensor, columns: dict[str, View], epoch: int) -> Step:
         batch = self._batch(index, columns, epoch)
@@ -219,17 +219,11 @@ class Trainer:
         scaler.update()
         return Step(out.loss.detach(), out.logs, out.carry)
 
-    def _order(self, start: int) -> Iterator[Tensor]:
-        """The dataset's rows for this process's part of every batch from step ``start``."""
-        size, world = self.recipe.batch, self.comm.world
-        if size % world:
-            raise InputError(f"batch={size} can't be shared equally by {world} devices: take a multiple of {world}")
-        mine = slice(self.comm.rank * (size // world), (self.comm.rank + 1) * (size // world))
-        for step in range(start, self.steps):
-            epoch, place = divmod(step, self.per_epoch)
-            if place == 0 or step == start:
-                order = epoch_order(len(self.train_rows), self.plan.seed, epoch)
-            yield self.train_rows[order[place * size : (place + 1) * size][mine]]
+    def _rows(self) -> Iterator[Tensor]:
+        return batches(
+            self.dataset, self.recipe.batch, self.plan.seed,
+            sampler=self.sampler, rank=self.comm.rank, world=self.comm.world, start=self.step, stop=self.steps,
+        )  # fmt: skip
 
     def _context(self, carry: dict[str, Tensor] | None = None) -> Context:
         epochs = self.steps / self.per_epoch
@@ -282,8 +276,8 @@ class Trainer:
             held = checkpoint.steps(self.folder / "checkpoints")
             kept = f"the checkpoint of step {held[-1]} is intact" if held else "no checkpoint was written yet"
             raise Diverged(
-                f"{self.plan.card.slug}: the loss is not finite at step {self.taken + self.step}; {kept}. Try a smaller "
-                f"learning rate (--set optimizer.lr=...), clip=1, a larger temperature, or precision=32"
+                f"{self.plan.card.slug}: the loss is not finite at step {self.taken + self.step}; {kept}. Try a "
+                f"smaller learning rate (--set optimizer.lr=...), clip=1, a larger temperature, or precision=32"
             )
 
     def _time_to_save(self) -> bool:
