@@ -13,11 +13,11 @@ from likewise.core.comm import Collective
 from likewise.similarity.rules import Rule, Term
 
 
-def safe_logsumexp(logits: Tensor, dim: int) -> Tensor:
-    """``logsumexp`` that gives ``-inf`` without gradient where every logit is ``-inf``."""
-    empty = (logits == -torch.inf).all(dim)
-    lse = logits.masked_fill(empty.unsqueeze(dim), 0.0).logsumexp(dim)
-    return lse.masked_fill(empty, -torch.inf)
+def log_sum(logits: Tensor, dim: int, keepdim: bool = False) -> Tensor:
+    """``logsumexp`` that gives ``-inf`` without gradient where every logit is ``-inf`` (or there is none)."""
+    empty = (logits == -torch.inf).all(dim, keepdim=True)
+    lse = logits.masked_fill(empty, 0.0).logsumexp(dim, keepdim=True).masked_fill(empty, -torch.inf)
+    return lse if keepdim else lse.squeeze(dim)
 
 
 def blocks(rule: Rule, comm: Collective) -> list[Rule | None]:
@@ -64,8 +64,8 @@ def lse(
             logits = logits.masked_fill(mask, -torch.inf)
         columnwise = None
         if both:
-            columnwise = safe_logsumexp(_own_columns(logits, sizes, comm), 0)
-        out.append((safe_logsumexp(logits, 1), columnwise))
+            columnwise = log_sum(_own_columns(logits, sizes, comm), 0)
+        out.append((log_sum(logits, 1), columnwise))
     return out
 
 
@@ -88,7 +88,7 @@ def attend(
         logits = logits + rule_matrix(rule, len(anchors), sizes, comm, logits, logits.dtype)
     for drop in term.drop:
         logits = logits.masked_fill(rule_matrix(drop, len(anchors), sizes, comm, logits, torch.bool), -torch.inf)
-    rows = safe_logsumexp(logits, 1)
+    rows = log_sum(logits, 1)
     empty = (rows == -torch.inf)[:, None]
     weights = logits.masked_fill(empty, 0.0).softmax(1).masked_fill(empty, 0.0)
     return rows, weights @ carried

@@ -8,7 +8,8 @@ from typing import Literal, cast, get_args
 from likewise.core.errors import InputError, near
 
 Mode = Literal["auto", "dense", "tiled"]
-"""``dense``: plain PyTorch on the whole matrix, the reference. ``tiled``: linear memory. ``auto``: as ``using`` says."""
+"""``dense``: plain PyTorch on the whole matrix, the reference. ``tiled``: linear memory. ``auto``: as :func:`using` says,
+else the fastest."""
 
 _default: ContextVar[Mode] = ContextVar("similarity", default="auto")
 

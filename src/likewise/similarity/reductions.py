@@ -100,7 +100,7 @@ def attend(
 
 
 def weighted_sum(
-    n: int, candidates: Tensor, rule: Rule, *, comm: Collective = SINGLE, similarity: str = "auto", tile: int | None = None
+    n: int, candidates: Tensor, rule: Rule, *, comm: Collective = SINGLE, similarity: str = "auto"
 ) -> Tensor:
     """``sum_j w_ij c_j`` for ``n`` anchors, ``(n, d)``, with a rule's values as the weights ``w``.
 
@@ -131,7 +131,7 @@ def same_sum(
 
 def combine(*lses: Tensor) -> Tensor:
     """The log-sum-exp over several banks from that of each, elementwise; ``-inf`` where all are ``-inf``."""
-    return dense.safe_logsumexp(torch.stack(lses), 0)
+    return dense.log_sum(torch.stack(lses), 0)
 
 
 def _run(

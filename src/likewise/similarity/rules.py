@@ -188,7 +188,9 @@ class Listed:
         return self.rows, self.cols
 
     def tile(self, rows: slice, cols: slice) -> Tensor:
-        inside = (self.rows >= rows.start) & (self.rows < rows.stop) & (self.cols >= cols.start) & (self.cols < cols.stop)
+        inside = (
+            (self.rows >= rows.start) & (self.rows < rows.stop) & (self.cols >= cols.start) & (self.cols < cols.stop)
+        )
         at = (self.rows[inside] - rows.start, self.cols[inside] - cols.start)
         shape = (rows.stop - rows.start, cols.stop - cols.start)
         if self.values is None:

@@ -1,0 +1,15 @@
+"""Equations: pure functions of tensors, without state and without randomness. Import them from here."""
+
+from likewise.functional.alignment_uniformity import alignment as alignment
+from likewise.functional.alignment_uniformity import uniformity as uniformity
+from likewise.functional.decoupled import decoupled_nce as decoupled_nce
+from likewise.functional.hard_negative import hard_negative_nce as hard_negative_nce
+from likewise.functional.infonce import clip as clip
+from likewise.functional.infonce import info_nce as info_nce
+from likewise.functional.infonce import nt_xent as nt_xent
+from likewise.functional.infonce import prototype_nce as prototype_nce
+from likewise.functional.infonce import sup_con as sup_con
+from likewise.functional.precision import check_shapes as check_shapes
+from likewise.functional.redundancy import barlow_twins as barlow_twins
+from likewise.functional.redundancy import negative_cosine as negative_cosine
+from likewise.functional.redundancy import vicreg as vicreg

@@ -1,0 +1,193 @@
+"""InfoNCE and its relatives: a positive against a log-sum-exp over candidates.
+
+Rows come as they are (a method normalises them first; :mod:`likewise.losses` does it inside); the functions return one
+value per anchor. Common arguments:
+
+* ``ids (n,)``: identity of each sample. Another row with the anchor's id is the same sample: it is neither positive nor
+  negative and is left out. Without ids every row is a sample of its own.
+* ``comm``: anchors are this process's rows, candidates are everybody's.
+* ``similarity``: the path of the reductions (:mod:`likewise.similarity`).
+
+Empty cases: an anchor whose only candidate is its own positive costs 0 and has no gradient (so does a batch of one).
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from likewise.core.comm import Collective
+from likewise.functional.precision import equation
+from likewise.similarity import SINGLE, Drop, Own, Same, Self, both_lse, combine, row_lse, same_sum
+
+
+def partners(n: int, device: torch.device) -> Tensor:
+    """Where each row's other view stands when two views of ``n`` samples are stacked, ``(2n,)``."""
+    i = torch.arange(2 * n, device=device)
+    return torch.where(i < n, i + n, i - n)
+
+
+def others(n: int, ids: Tensor | None, device: torch.device, *, with_positive: bool) -> tuple[Drop, ...]:
+    """What two stacked views of ``n`` samples drop: self and duplicates, and the positive unless ``with_positive``."""
+    partner = partners(n, device)
+    if ids is None:
+        return (Self(),) if with_positive else (Self(), Own(partner))
+    keys = ids.repeat(2)
+    return (Same(keys, keys, keep=partner if with_positive else None),)
+
+
+def copies(ids: Tensor | None) -> tuple[Drop, ...]:
+    """What anchors against everybody's positives drop: other rows of the anchor's sample."""
+    return () if ids is None else (Same(ids, ids, keep=torch.arange(len(ids), device=ids.device)),)
+
+
+@equation
+def nt_xent(
+    a: Float[Tensor, "n d"],
+    b: Float[Tensor, "n d"],
+    *,
+    temperature: float | Tensor,
+    ids: Int[Tensor, " n"] | None = None,
+    comm: Collective = SINGLE,
+    similarity: str = "auto",
+) -> Float[Tensor, " 2*n"]:
+    r"""Normalised temperature-scaled cross entropy of two views; anchors are the rows of ``a``, then of ``b``.
+
+    .. math::  \ell_i = -\langle u_i, u_{p(i)}\rangle/\tau + \log\sum_{k \ne i} e^{\langle u_i, u_k\rangle/\tau}
+
+    with u the rows of both views, p(i) the other view of sample i, and tau the temperature.
+    Source: Chen et al., "A Simple Framework for Contrastive Learning", arXiv:2002.05709, Eq. 1.
+    """
+    rows = torch.cat([a, b])
+    attract = (a * b).sum(1).repeat(2) / temperature
+    drop = others(len(a), ids, a.device, with_positive=True)
+    return row_lse(rows, scale=1 / temperature, drop=drop, comm=comm, similarity=similarity) - attract
+
+
+@equation
+def info_nce(
+    query: Float[Tensor, "n d"],
+    positive: Float[Tensor, "n d"],
+    negatives: Float[Tensor, "k d"] | None = None,
+    *,
+    temperature: float | Tensor,
+    ids: Int[Tensor, " n"] | None = None,
+    negative_ids: Int[Tensor, " k"] | None = None,
+    comm: Collective = SINGLE,
+    similarity: str = "auto",
+) -> Float[Tensor, " n"]:
+    r"""One-way InfoNCE: a query, its positive, and a bank of negatives or everybody's positives.
+
+    .. math::  \ell_i = -\langle q_i, k_i\rangle/\tau + \log\Big(e^{\langle q_i, k_i\rangle/\tau}
+               + \sum_{j} e^{\langle q_i, c_j\rangle/\tau}\Big)
+
+    With ``negatives`` c are its rows (the same on every process): MoCo's queue. Without, c are the other samples'
+    positives on every process: MoCo v3, NNCLR. ``negative_ids (k,)``: rows of the bank that hold the anchor's own
+    sample are left out (needs ``ids``).
+    Source: He et al., arXiv:1911.05722, Eq. 1; Chen, Xie and He, arXiv:2104.02057, Eq. 1 (without its factor 2 tau).
+    """
+    scale = 1 / temperature
+    attract = (query * positive).sum(1) * scale
+    if negatives is None:
+        lse = row_lse(query, positive, scale=scale, drop=copies(ids), comm=comm, similarity=similarity)
+    else:
+        drop = () if ids is None or negative_ids is None else (Same(ids, negative_ids),)
+        lse = combine(attract, row_lse(query, negatives, scale=scale, drop=drop, similarity=similarity))
+    return lse - attract
+
+
+@equation
+def sup_con(
+    views: Sequence[Float[Tensor, "n d"]],
+    labels: Int[Tensor, " n"],
+    *,
+    temperature: float,
+    base_temperature: float,
+    anchors: Literal["all", "one"] = "all",
+    comm: Collective = SINGLE,
+    similarity: str = "auto",
+) -> Float[Tensor, " anchors"]:
+    r"""Supervised contrastive loss, the mean over positives outside of the logarithm.
+
+    .. math::  \ell_i = -\frac{\tau}{\tau_0}\frac{1}{|P_i|}\sum_{j\in P_i}
+               \Big(\langle u_i, u_j\rangle/\tau - \log\sum_{k\ne i} e^{\langle u_i, u_k\rangle/\tau}\Big)
+
+    with u all rows of all views, P_i the other rows with the label of i, and tau_0 the base temperature. Anchors are
+    all rows, view by view, or the rows of the first view (``"one"``). Labels alone decide: two rows of one sample are
+    positives of each other. An anchor without positives costs 0 and has no gradient (it still counts in a mean).
+    Source: Khosla et al., "Supervised Contrastive Learning", arXiv:2004.11362, Eq. 2 (L_out).
+    """
+    rows, keys = torch.cat(list(views)), labels.repeat(len(views))
+    chosen = rows if anchors == "all" else views[0]
+    lse = row_lse(
+        chosen,
+        None if anchors == "all" else rows,
+        scale=1 / temperature,
+        drop=(Self(),),
+        comm=comm,
+        similarity=similarity,
+    )
+    total, count = same_sum(keys[: len(chosen)], rows, keys, comm)
+    mean = (total - chosen) / (count - 1).clamp(min=1)[:, None]  # the anchor is no positive of its own
+    loss = (lse - (chosen * mean).sum(1) / temperature) * (temperature / base_temperature)
+    return torch.where(count > 1, loss, 0.0)
+
+
+@equation
+def clip(
+    image: Float[Tensor, "n d"],
+    text: Float[Tensor, "n d"],
+    scale: float | Float[Tensor, "..."],
+    *,
+    ids: Int[Tensor, " n"] | None = None,
+    comm: Collective = SINGLE,
+    similarity: str = "auto",
+) -> Float[Tensor, " n"]:
+    r"""Symmetric cross-modal InfoNCE, the mean of both directions for each pair.
+
+    .. math::  \ell_i = \tfrac12\Big(\log\sum_j e^{s\langle x_i, y_j\rangle}
+               + \log\sum_j e^{s\langle x_j, y_i\rangle}\Big)
+               - s\langle x_i, y_i\rangle
+
+    with x the images, y the texts, and s the (learnable) scale.
+    Source: Radford et al., arXiv:2103.00020, Figure 3.
+    """
+    rows, cols = both_lse(image, text, scale=scale, drop=copies(ids), comm=comm, similarity=similarity)
+    return (rows + cols) / 2 - (image * text).sum(1) * scale
+
+
+@equation
+def prototype_nce(
+    query: Float[Tensor, "n d"],
+    prototypes: Float[Tensor, "k d"],
+    assignment: Int[Tensor, " n"],
+    density: Float[Tensor, " k"],
+    negatives: Int[Tensor, " r"] | None = None,
+    *,
+    ids: Int[Tensor, " n"] | None = None,
+    similarity: str = "auto",
+) -> Float[Tensor, " n"]:
+    r"""InfoNCE against cluster centres, each with the temperature of its own density.
+
+    .. math::  \ell_i = -\langle q_i, c_{s(i)}\rangle/\phi_{s(i)}
+               + \log\sum_{j\in B\cup R} e^{\langle q_i, c_j\rangle/\phi_j}
+
+    with s the ``assignment`` of samples to clusters and phi their ``density``. B are the clusters of the samples of the
+    batch, one column per sample (a cluster that two samples share counts twice, as in the released code), R the
+    ``negatives``: positions of clusters to which no sample of the batch belongs; None takes all of those.
+    Source: Li et al., "Prototypical Contrastive Learning", arXiv:2005.04966, Eq. 11, for one clustering.
+    """
+    if negatives is None:
+        free = torch.ones(len(prototypes), dtype=torch.bool, device=query.device)
+        free[assignment] = False
+        negatives = free.nonzero().flatten()
+    columns = torch.cat([assignment, negatives])
+    scaled = prototypes[columns] / density[columns, None]
+    drop: tuple[Drop, ...] = ()
+    if ids is not None:
+        unlike = (ids.min() - 1).expand(len(negatives))  # a key that no sample has
+        drop = (Same(ids, torch.cat([ids, unlike]), keep=torch.arange(len(ids), device=ids.device)),)
+    lse = row_lse(query, scaled, scale=1.0, drop=drop, similarity=similarity)
+    return lse - (query * scaled[: len(query)]).sum(1)
