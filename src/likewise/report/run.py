@@ -1,0 +1,323 @@
+"""The page of one run."""
+
+import shlex
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from likewise.core.card import Card
+from likewise.core.errors import InputError
+from likewise.report import charts, page, reading, settings
+from likewise.report.equation import equation
+from likewise.report.pictures import Sheet, picture, sheet
+from likewise.report.samples import Samples, Shown, prepare
+from likewise.train.events import read_events, read_json, read_status
+
+_QUERIES = 8
+_CLASSES = 24
+"""Largest confusion table; with more classes the most frequent confusions are listed."""
+
+
+@dataclass(frozen=True)
+class RunPage:
+    """What the page is made of; :func:`read_run` fills it from a run folder.
+
+    Attributes:
+        name: of the run.
+        made: ``recipe.json``.
+        environment: ``environment.json``.
+        status: ``status.json``.
+        events: ``events.jsonl``.
+        metrics: ``metrics.json``; empty while there is none.
+        card: of the method, if it is known.
+        samples: what the map and the neighbours show; without, the page has neither.
+        default: the method's recipe of that size as JSON, to mark what was changed.
+        skipped: how many files could not be read.
+    """
+
+    name: str
+    made: Mapping[str, Any]
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    status: Mapping[str, Any] = field(default_factory=dict)
+    events: Sequence[Mapping[str, Any]] = ()
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    card: Card | None = None
+    samples: Samples | None = None
+    default: Mapping[str, Any] | None = None
+    skipped: int = 0
+    path: str = ""
+
+    @property
+    def method(self) -> str:
+        """The method's name for people."""
+        return self.card.name if self.card else str(self.made.get("method", "a method"))
+
+    @property
+    def data(self) -> str:
+        """What it was trained on, in a word."""
+        held = self.made.get("recipe", {}).get("data", {})
+        given = held.get("settings", {}) if isinstance(held, Mapping) else {}
+        where = given.get("path") or given.get("folder") or given.get("name")
+        return str(where or (held.get("part", "") if isinstance(held, Mapping) else ""))
+
+
+def read_run(
+    folder: Path, *, card: Card | None = None, samples: Samples | None = None, default: Mapping[str, Any] | None = None
+) -> RunPage:
+    """Everything that a run folder says. Only its recipe has to be there: a run that has just failed has a page, too.
+
+    Raises:
+        InputError: the folder holds no run, or its recipe is damaged.
+    """
+    if not (folder / "recipe.json").is_file():
+        raise InputError(f"{folder} is not a run folder: it has no recipe.json (likewise runs lists runs)")
+    made = read_json(folder / "recipe.json")
+    if made is None or not isinstance(made.get("recipe"), dict):
+        raise InputError(f"{folder / 'recipe.json'} is damaged: it is not the JSON of a recipe")
+    skipped = folder / "skipped.txt"
+    return RunPage(
+        name=folder.resolve().name,
+        made=made,
+        environment=read_json(folder / "environment.json") or {},
+        status=read_status(folder),
+        events=read_events(folder / "events.jsonl"),
+        metrics=read_json(folder / "metrics.json") or {},
+        card=card,
+        samples=samples,
+        default=default,
+        skipped=len(skipped.read_text(encoding="utf-8", errors="replace").splitlines()) if skipped.is_file() else 0,
+        path=str(folder),
+    )
+
+
+def write_run_report(
+    folder: Path,
+    *,
+    card: Card | None = None,
+    samples: Samples | None = None,
+    default: Mapping[str, Any] | None = None,
+    out: Path | None = None,
+) -> Path:
+    """Write the page of the run in ``folder``, to ``report.html`` in it unless ``out`` says otherwise."""
+    made = read_run(folder, card=card, samples=samples, default=default)
+    return page.write(out or folder / "report.html", render_run(made))
+
+
+def render_run(run: RunPage) -> str:
+    """The page as text."""
+    seed = int(run.made.get("seed", 0))
+    shown = prepare(run.samples, seed=seed) if run.samples is not None and len(run.samples.features) else None
+    before = reading.numbers(run.metrics.get("untrained") or {})
+    dim = shown.dim if shown else None
+    chance = _chance(shown)
+    groups = settings.groups(run.made["recipe"], run.default)
+    changed = [s for _, held in groups for s in held if s.changed]
+    drawn = charts.curves(run.events, before)
+    pairs = charts.histograms(run.events)
+    tiles = sheet(shown.pictures, _first(shown), seed) if shown and shown.pictures is not None else None
+    data = {"charts": drawn, "pairs": pairs, "map": _map(shown, tiles) if shown else None}
+    examples = _examples(shown, seed) if shown else []
+    classes = _classes(shown) if shown else None
+    has: dict[str, Any] = {
+        "training": drawn,
+        "similarities": pairs,
+        "map": shown,
+        "neighbours": examples,
+        "classes": classes,
+    }
+    has |= {"metrics": run.metrics, "method": run.card, "recipe": True, "again": True}
+    return page.render(
+        "run.html",
+        scripts=("charts.js", "map.js"),
+        data=data,
+        sections=[name for name, there in has.items() if there],
+        title=f"{run.method} on {run.data}" if run.data else run.method,
+        run=run,
+        banner=_banner(run.status),
+        verdict=reading.verdict(run.metrics, dim=dim, chance=chance),
+        tiles=_tiles(run, before, dim),
+        metrics=_metric_table(run.metrics, before, dim),
+        drawn=drawn,
+        pairs=pairs,
+        shown=shown,
+        sheet=tiles,
+        examples=examples,
+        classes=classes,
+        groups=groups,
+        changed=changed,
+        command_line=settings.command(run.made, run.environment, changed),
+        next=_next(run),
+        surroundings=list(_surroundings(run.environment)),
+        equation=equation(run.card.equation) if run.card else "",
+    )
+
+
+def _banner(status: Mapping[str, Any]) -> dict[str, str] | None:
+    """What to say on top when the run did not end well; None when it did."""
+    state, message = str(status.get("state", "unknown")), str(status.get("message", ""))
+    where = ""
+    if status.get("steps"):
+        where = f" at step {page.number(status.get('step', 0))} of {page.number(status['steps'])}"
+    heads = {
+        "running": ("warn", f"Still running{where}: the page shows what there is so far."),
+        "interrupted": ("warn", f"Interrupted{where}: add --resume to the command below to go on."),
+        "failed": ("bad", f"Failed{where}."),
+    }
+    if state not in heads:
+        return None
+    tone, head = heads[state]
+    return {"tone": tone, "head": head, "message": message}
+
+
+def _next(run: RunPage) -> list[tuple[str, str]]:
+    folder, method = shlex.quote(run.path), str(run.made.get("method", "METHOD"))
+    return [
+        (f"likewise search {folder} FILE --index FOLDER", "find what is alike in a folder of yours"),
+        (f"likewise embed {folder} FOLDER --out features.npz", "features, keys and labels for other programs"),
+        (f"likewise compare {method} simclr --seeds 3", "the method against another one, over seeds"),
+        (f"likewise show {method}", "its equation, settings and evidence"),
+    ]
+
+
+def _surroundings(environment: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in environment.items():
+        if name == "command" or value in (None, "", [], {}):
+            continue
+        if isinstance(value, Mapping):
+            yield name, ", ".join(f"{k} {v}" for k, v in value.items())
+        else:
+            yield name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _chance(shown: Shown | None) -> float | None:
+    if shown is None or shown.labels is None or not (shown.labels >= 0).any():
+        return None
+    counts = np.bincount(shown.labels[shown.labels >= 0])
+    return float(counts.max() / counts.sum())
+
+
+def _tiles(run: RunPage, before: Mapping[str, float], dim: int | None) -> list[dict[str, Any]]:
+    """The few numbers on top: what it reached, against the untrained encoder, and what it cost."""
+    values = reading.numbers(run.metrics)
+    out = []
+    for name in ("knn", "linear", "r2", "map", "effective_rank", "uniformity", "alignment"):
+        if name not in values:
+            continue
+        held, value = reading.meaning(name), values[name]
+        better = reading.gain(name, value, before[name]) if name in before else None
+        tone = reading.read_metric(name, value, untrained=before.get(name), dim=dim).tone
+        unit = f"of {dim}" if name == "effective_rank" and dim else ""
+        delta = page.signed(value - before[name]) if name in before else ""
+        worse = better is not None and better < 0
+        out.append({"title": held.title, "value": value, "unit": unit, "delta": delta, "worse": worse, "tone": tone})
+    rates = [e["samples_per_s"] for e in run.events if isinstance(e.get("samples_per_s"), int | float)]
+    if rates:
+        out.append({"title": "Throughput", "value": statistics.median(rates), "unit": "samples/s"})
+    if "seconds" in values:
+        out.append({"title": "Time", "value": page.duration(values["seconds"]), "unit": ""})
+    return [{"delta": "", "worse": False, "tone": "", **tile} for tile in out]
+
+
+def _metric_table(metrics: Mapping[str, Any], before: Mapping[str, float], dim: int | None) -> list[dict[str, Any]]:
+    out = []
+    for name, value in reading.numbers(metrics).items():
+        held = before.get(name)
+        said = reading.read_metric(name, value, untrained=held, dim=dim)
+        out.append({"name": name, "value": value, "before": held, "meaning": reading.meaning(name), "reading": said})
+    return out
+
+
+def _first(shown: Shown) -> Any:
+    """Rows whose thumbnails the map can't do without: some of every class."""
+    if shown.labels is None:
+        return None
+    return np.concatenate([np.flatnonzero(shown.labels == c)[:4] for c in np.unique(shown.labels)])
+
+
+def _map(shown: Shown, tiles: Sheet | None) -> dict[str, Any]:
+    """What ``map.js`` reads: whole numbers where they do, for a small page."""
+    out: dict[str, Any] = {
+        "keys": shown.keys,
+        "places": [{"name": shown.map.method, "says": shown.map.says, "at": _places(shown.map.points.numpy())}],
+        "near": shown.near,
+        "similarity": (shown.similarity * 1000).round().astype(int),
+    }
+    if shown.plane.says != shown.map.says:
+        points = shown.plane.points.numpy()
+        out["places"].append({"name": "pca", "says": shown.plane.says, "at": _places(points)})
+    if shown.labels is not None:
+        out |= {"labels": shown.labels, "classes": shown.classes, "voted": shown.voted}
+        out["agreement"] = [round(float(a), 3) if np.isfinite(a) else None for a in shown.agreement]  # type: ignore[union-attr]
+    if shown.targets is not None:
+        out["targets"] = [float(f"{t:.5g}") for t in shown.targets]
+    if tiles is not None:
+        out["sheet"] = {"columns": tiles.columns, "lines": tiles.lines, "side": tiles.side, "step": tiles.step}
+        out["sheet"] |= {"crisp": tiles.crisp}
+        out["tiles"] = tiles.tiles
+    return out
+
+
+def _places(points: Any) -> Any:
+    """``(2 n)`` whole numbers: both axes in one scale, 0 to 10000, so that shapes keep their proportions."""
+    low, high = points.min(0), points.max(0)
+    middle, width = (low + high) / 2, max(float((high - low).max()), 1e-12)
+    return (((points - middle) / width + 0.5) * 10000).round().astype(int).flatten()
+
+
+def _examples(shown: Shown, seed: int) -> list[dict[str, Any]]:
+    """Groups of queries with their neighbours: some drawn at random, and those with neighbours of other classes."""
+    if shown.near.shape[1] == 0:
+        return []
+    order = np.random.default_rng(seed).permutation(len(shown))
+    if shown.labels is None or shown.agreement is None:
+        return [{"title": "Drawn at random", "queries": [_query(shown, int(i)) for i in order[: 2 * _QUERIES]]}]
+    # one of each class first, as long as there is room
+    firsts = order[np.sort(np.unique(shown.labels[order], return_index=True)[1])]
+    drawn = list(dict.fromkeys([*firsts[:_QUERIES].tolist(), *order[:_QUERIES].tolist()]))[:_QUERIES]
+    each = ", each class once" if 1 < len(firsts) <= _QUERIES else ""
+    out = [("Drawn at random" + each, drawn)]
+    agreement = np.nan_to_num(shown.agreement, nan=1.0)
+    worst = [int(i) for i in order[np.argsort(agreement[order], kind="stable")] if agreement[i] < 0.5][:_QUERIES]
+    if worst:
+        out.append(("Where it fails: most neighbours have another class", worst))
+    return [{"title": title, "queries": [_query(shown, i) for i in rows]} for title, rows in out]
+
+
+def _query(shown: Shown, row: int) -> dict[str, Any]:
+    def item(i: int) -> dict[str, Any]:
+        uri = picture(shown.pictures[i]) if shown.pictures is not None else ""
+        return {"key": shown.keys[i], "label": shown.label(i), "picture": uri}
+
+    pairs = zip(shown.near[row].tolist(), shown.similarity[row].tolist())
+    near = [{**item(i), "similarity": s, "wrong": shown.differ(row, i)} for i, s in pairs]
+    return {**item(row), "near": near, "wrong": sum(n["wrong"] for n in near)}
+
+
+def _classes(shown: Shown) -> dict[str, Any] | None:
+    """Per-class accuracy and who is taken for whom; None without two classes."""
+    if shown.labels is None or shown.voted is None:
+        return None
+    known = (shown.labels >= 0) & (shown.voted >= 0)
+    present = np.unique(np.concatenate([shown.labels[known], shown.voted[known]]))
+    if len(present) < 2:
+        return None
+    names = {int(c): shown.classes[c] if c < len(shown.classes) else str(c) for c in present}
+    table = np.zeros((len(present), len(present)), int)
+    np.add.at(table, (np.searchsorted(present, shown.labels[known]), np.searchsorted(present, shown.voted[known])), 1)
+    counts = table.sum(1)
+    rows = []
+    for i, c in enumerate(present.tolist()):
+        right = float(table[i, i] / counts[i]) if counts[i] else None
+        others = sorted(((int(n), j) for j, n in enumerate(table[i]) if j != i and n), reverse=True)
+        taken = [{"name": names[int(present[j])], "count": n} for n, j in others[:3]]
+        rows.append(
+            {"name": names[c], "count": int(counts[i]), "right": right, "taken": taken, "cells": table[i].tolist()}
+        )
+    order = sorted((r for r in rows if r["count"]), key=lambda r: (r["right"], r["name"]))
+    accuracy = float(np.trace(table) / max(1, table.sum()))
+    full = len(present) <= _CLASSES
+    return {"rows": rows, "order": order, "accuracy": accuracy, "names": list(names.values()), "full": full}
