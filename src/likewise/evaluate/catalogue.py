@@ -1,0 +1,93 @@
+"""What each metric means. Reports, comparisons and docs pages read it from here; no torch needed."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from likewise.core.errors import InputError, near
+
+Direction = Literal["higher", "lower", "neutral"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number of a run.
+
+    Attributes:
+        name: key in a run's metrics.
+        title: heading in tables.
+        says: its meaning in a line.
+        direction: which way is better; ``neutral`` where more or less of it is neither.
+        source: the paper that defines it, or "".
+        share: between 0 and 1, so that differences read as points of a hundred.
+    """
+
+    name: str
+    title: str
+    says: str
+    direction: Direction = "neutral"
+    source: str = ""
+    share: bool = False
+
+
+def _accuracy(name: str, title: str, says: str, source: str) -> Metric:
+    return Metric(name, title, says, "higher", source, share=True)
+
+
+def _spread(name: str, of: str) -> Metric:
+    return Metric(name, f"{of} sd", f"standard deviation of {of} over its draws", share=True)
+
+
+_WU = "Wu et al. 2018, arXiv:1805.01978"
+_CHEN = "Chen et al. 2020, arXiv:2002.05709"
+_TIAN = "Tian et al. 2020, arXiv:2003.11539"
+_SIMPLESHOT = "Wang et al. 2019, arXiv:1911.04623"
+_SONG = "Oh Song et al. 2016, arXiv:1511.06452"
+_STREHL = "Strehl and Ghosh 2002, JMLR 3"
+_HUBERT = "Hubert and Arabie 1985, Journal of Classification 2"
+_GARRIDO = "Garrido et al. 2023, arXiv:2210.02885"
+_THILAK = "Thilak et al. 2024, arXiv:2312.04000"
+_ISOLA = "Wang and Isola 2020, arXiv:2005.10242"
+_SIMSIAM = "Chen and He 2021, arXiv:2011.10566"
+_ETHAYARAJH = "Ethayarajh 2019, arXiv:1909.00512"
+_LIU = "Wang and Liu 2021, arXiv:2012.09740"
+
+_ALL = (
+    _accuracy("knn", "kNN", "test accuracy of the 20 nearest training rows' vote, weighted by exp(cosine / 0.07)", _WU),
+    _accuracy("linear", "linear", "test accuracy of a converged logistic regression on the features", _CHEN),
+    _accuracy("linear_200", "linear, 200 labels", "the same from 200 labelled training rows, mean of 5 draws", _CHEN),
+    _accuracy("few_shot_5", "5-shot", "the same from 5 training rows of each class, mean of 10 draws", _TIAN),
+    _accuracy("few_shot_5_centroid", "5-shot centroid", "by the nearest mean direction of those rows", _SIMPLESHOT),
+    _accuracy("map", "mAP", "mean average precision of every test row's search among the others", _SONG),
+    _accuracy("recall_at_1", "recall@1", "share of test rows whose nearest other has their label", _SONG),
+    _accuracy("recall_at_5", "recall@5", "share of test rows with their label among the 5 nearest others", _SONG),
+    _accuracy("recall_at_10", "recall@10", "share of test rows with their label among the 10 nearest others", _SONG),
+    _accuracy("nmi", "NMI", "agreement of k-means clusters with the labels: normalised mutual information", _STREHL),
+    Metric("ari", "ARI", "agreement of k-means clusters with the labels, 0 by chance", "higher", _HUBERT),
+    Metric("r2", "R2", "share of the targets' variance that a ridge regression explains on test rows", "higher"),
+    Metric("mae", "MAE", "mean absolute error of that regression, in units of the target", "lower"),
+    Metric("effective_rank", "effective rank", "directions in use (RankMe), 1 when collapsed", "higher", _GARRIDO),
+    Metric("lidar", "LiDAR", "directions that tell samples apart beyond what augmentation changes", "higher", _THILAK),
+    Metric("alignment", "alignment", "squared distance of two views of a sample: 0 same, 2 unrelated", "lower", _ISOLA),
+    Metric("uniformity", "uniformity", "how evenly features cover the sphere: 0 collapsed, -4 evenly", "lower", _ISOLA),
+    Metric("std", "spread", "deviation of unit features: 1 alike in all directions, 0 collapsed", "higher", _SIMSIAM),
+    Metric("anisotropy", "anisotropy", "mean cosine of two test rows: 1 in a narrow cone", "neutral", _ETHAYARAJH),
+    Metric("tolerance", "tolerance", "mean cosine of two test rows with the same label", "neutral", _LIU),
+    Metric("chance", "chance", "test accuracy of always answering the most common training label", share=True),
+    Metric("linear_c", "linear C", "inverse regularisation that the linear probe chose on held-out training rows"),
+    _spread("linear_200_std", "linear_200"),
+    _spread("few_shot_5_std", "few_shot_5"),
+    Metric("dim", "width", "width of the features"),
+    Metric("test_rows", "test rows", "test rows that the metrics were measured on"),
+    Metric("seconds", "seconds", "training time", "lower"),
+    Metric("peak_memory_mb", "memory (MB)", "largest memory that the run held", "lower"),
+)
+
+METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
+"""Every metric by name, the ones to look at first first."""
+
+
+def metric(name: str) -> Metric:
+    """One entry, or an error with the nearest names."""
+    if name not in METRICS:
+        raise InputError(f"unknown metric {name!r}{near(name, METRICS)}")
+    return METRICS[name]
