@@ -29,9 +29,6 @@ def pytest_configure(config: pytest.Config) -> None:
     if "LIKEWISE_CACHE" not in os.environ:
         config.stash[CACHE] = tempfile.TemporaryDirectory(prefix="likewise-cache-")
         os.environ["LIKEWISE_CACHE"] = config.stash[CACHE].name
-    from jaxtyping import install_import_hook
-
-    install_import_hook(["likewise.functional", "likewise.similarity"], "beartype.beartype")
 
 
 CACHE = pytest.StashKey[tempfile.TemporaryDirectory]()
@@ -44,6 +41,8 @@ def _seeds() -> None:
         sys.modules["numpy"].random.seed(0)
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(0)
+    if "likewise.functional" in sys.modules:
+        sys.modules["likewise.functional"].check_shapes(True)
 
 
 @pytest.fixture(scope="session")
