@@ -44,7 +44,18 @@ class Source:
     tree: str = ""
 
 
-_IDX = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+_FASHION = (
+    ("train-images-idx3-ubyte", "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"),
+    ("train-labels-idx1-ubyte", "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"),
+    ("t10k-images-idx3-ubyte", "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"),
+    ("t10k-labels-idx1-ubyte", "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"),
+)
+_MNIST = (
+    ("train-images-idx3-ubyte", "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
+    ("train-labels-idx1-ubyte", "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
+    ("t10k-images-idx3-ubyte", "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
+    ("t10k-labels-idx1-ubyte", "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
+)
 
 SOURCES: dict[str, Source] = {
     source.about.name: source
@@ -73,7 +84,7 @@ SOURCES: dict[str, Source] = {
             ),
             installed=("/usr/share/datasets/fashion-mnist",),
             inside="datasets/fashion-mnist",
-            files=tuple((name, "") for name in _IDX),
+            files=_FASHION,
         ),
         Source(
             About(
@@ -87,7 +98,7 @@ SOURCES: dict[str, Source] = {
                 samples=70_000,
             ),
             inside="package/data",
-            files=tuple((name, "") for name in _IDX),
+            files=_MNIST,
         ),
         Source(
             About(
@@ -98,11 +109,12 @@ SOURCES: dict[str, Source] = {
                 size="131 MB",
                 serves="pictures in colour, uneven classes, search",
                 get="apt:openclipart-png",
-                samples=6900,
+                samples=6882,
             ),
             installed=("/usr/share/openclipart/png",),
             inside="openclipart/png",
             suffix=".png",
+            tree="9f621ff33c5c55d146794deb958f6d24c4c0f6430e63f8276678ce5b414cc788",
         ),
         Source(
             About(
@@ -118,6 +130,7 @@ SOURCES: dict[str, Source] = {
             installed=("/usr/share/tuxpaint/stamps",),
             inside="tuxpaint/stamps",
             suffix=".png",
+            tree="b35e90805c5f457c04b566b188cefae069f0544ba90ab1f8a5d3e006f7c62b3f",
         ),
     )
 }

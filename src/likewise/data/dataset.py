@@ -55,7 +55,7 @@ class Dataset:
 
     def take(self, index: Tensor) -> dict[str, View]:
         """The columns' rows at ``index (k,)``."""
-        return {name: rows(column, index) for name, column in self.columns.items()}
+        return {name: _rows(column, index) for name, column in self.columns.items()}
 
     def subset(self, index: Tensor) -> "Dataset":
         """The samples at ``index (k,)``, int64, in that order; classes keep their numbers."""
@@ -104,6 +104,13 @@ class Dataset:
         if self.classes is not None:
             out["num_classes"] = len(self.classes)
         return out
+
+
+def _rows(column: View, index: Tensor) -> View:
+    if isinstance(column, Tensor) and column.device.type == "cpu" and column.dtype == torch.uint8:
+        # NumPy copies whole rows, torch byte by byte: many times faster for pictures
+        return torch.from_numpy(column.numpy()[index.numpy()])
+    return rows(column, index)
 
 
 def split_by_key(keys: Sequence[str], share: float = 0.2) -> Tensor:

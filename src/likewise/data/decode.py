@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -40,11 +40,13 @@ class Decoded:
         images: ``(n, 3, size, size)`` uint8.
         kept: positions of the ``n`` readable files among those asked for.
         skipped: position -> reason of the others.
+        copies: row -> the first row with the same pixels, of every row that is not the first.
     """
 
     images: Tensor
     kept: list[int]
     skipped: dict[int, str]
+    copies: dict[int, int]
 
 
 def decode(root: str, keys: Sequence[str], size: int, fit: Fit) -> Decoded:
@@ -67,17 +69,26 @@ def decode(root: str, keys: Sequence[str], size: int, fit: Fit) -> Decoded:
     if sum(length for length, _ in stats) >= _WORTH_KEEPING:
         out = _through_cache(_names(root, keys, stats, size, fit), paths, size, fit)
     if out is None:
-        skipped: dict[int, str] = {}
-        chunks = list(_decoded(paths, size, fit, skipped))
-        out = _result(np.concatenate(chunks) if chunks else np.zeros((0, 3, size, size), np.uint8), skipped, len(keys))
+        found = _Found()
+        chunks = list(_decoded(paths, size, fit, found))
+        out = _result(np.concatenate(chunks) if chunks else np.zeros((0, 3, size, size), np.uint8), found, len(keys))
     if keys and not out.kept:
         first = f"{keys[0]}: {out.skipped[0]}"
         raise InputError(f"none of the {len(keys)} pictures in {root!r} can be read; {first}")
     return out
 
 
-def _result(images: np.ndarray, skipped: dict[int, str], asked: int) -> Decoded:
-    return Decoded(torch.from_numpy(images), [i for i in range(asked) if i not in skipped], skipped)
+@dataclass
+class _Found:
+    """What decoding finds beside the pixels."""
+
+    skipped: dict[int, str] = field(default_factory=dict)
+    copies: dict[int, int] = field(default_factory=dict)
+
+
+def _result(images: np.ndarray, found: _Found, asked: int) -> Decoded:
+    kept = [i for i in range(asked) if i not in found.skipped]
+    return Decoded(torch.from_numpy(images), kept, found.skipped, found.copies)
 
 
 def _stat(path: str) -> tuple[int, int]:
@@ -106,9 +117,9 @@ def _through_cache(names: tuple[Path, str], paths: Sequence[str], size: int, fit
     temporary = folder / f".{name}-{os.getpid()}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        skipped = _write(temporary, paths, size, fit)
+        found = _write(temporary, paths, size, fit)
         with open(temporary.with_suffix(".json"), "w", encoding="utf-8") as file:
-            json.dump({"skipped": skipped, "checksum": _checksum(temporary)}, file)
+            json.dump({**asdict(found), "checksum": _checksum(temporary)}, file)
         for old in folder.glob(name.split("-")[0] + "-*"):  # of the same folder, before it changed
             if not old.name.startswith(name):
                 old.unlink(missing_ok=True)
@@ -124,21 +135,19 @@ def _through_cache(names: tuple[Path, str], paths: Sequence[str], size: int, fit
     return _read(folder / name, len(paths), size)
 
 
-def _write(path: Path, paths: Sequence[str], size: int, fit: Fit) -> dict[int, str]:
+def _write(path: Path, paths: Sequence[str], size: int, fit: Fit) -> _Found:
     # written, not mapped: a full disk is then an error that can be caught, not a signal that kills
-    skipped: dict[int, str] = {}
-    rows = 0
+    found = _Found()
     with open(path, "wb") as file:
         _header(file, len(paths), size)
         start = file.tell()
-        for chunk in _decoded(paths, size, fit, skipped):
+        for chunk in _decoded(paths, size, fit, found):
             file.write(chunk.data)
-            rows += len(chunk)
         file.seek(0)
-        _header(file, rows, size)
+        _header(file, len(paths) - len(found.skipped), size)
         if file.tell() != start:
             raise OSError("the header of the array has changed its length")
-    return skipped
+    return found
 
 
 def _header(file: object, rows: int, size: int) -> None:
@@ -152,18 +161,19 @@ def _read(path: Path, asked: int, size: int) -> Decoded | None:
         held = json.loads(facts.read_text(encoding="utf-8"))
         if _checksum(array) != held["checksum"]:
             raise ValueError("checksum")
-        skipped = {int(i): str(reason) for i, reason in held["skipped"].items()}
+        found = _Found({int(i): str(reason) for i, reason in held["skipped"].items()})
+        found.copies = {int(i): int(first) for i, first in held["copies"].items()}
         large = array.stat().st_size >= _MAP_FROM
         # copy-on-write: torch wants memory that it could write to, and the file stays as it is
         images = np.load(array, mmap_mode="c" if large else None, allow_pickle=False)
-        if images.shape != (asked - len(skipped), 3, size, size) or images.dtype != np.uint8:
+        if images.shape != (asked - len(found.skipped), 3, size, size) or images.dtype != np.uint8:
             raise ValueError("shape")
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         _log.warning("%s is damaged: decoding the pictures again", array)
         return None
-    return _result(images, skipped, asked)
+    return _result(images, found, asked)
 
 
 def _checksum(path: Path) -> str:
@@ -182,8 +192,8 @@ def _checksum(path: Path) -> str:
     return f"{length}-{crc:08x}"
 
 
-def _decoded(paths: Sequence[str], size: int, fit: Fit, skipped: dict[int, str]) -> Iterator[np.ndarray]:
-    """``(k, 3, size, size)`` arrays of the readable files in order; the others go into ``skipped``."""
+def _decoded(paths: Sequence[str], size: int, fit: Fit, found: _Found) -> Iterator[np.ndarray]:
+    """``(k, 3, size, size)`` arrays of the readable files in order; what else there is to say goes into ``found``."""
 
     def read(path: str) -> np.ndarray | str:
         try:
@@ -191,16 +201,25 @@ def _decoded(paths: Sequence[str], size: int, fit: Fit, skipped: dict[int, str])
         except UnreadableImageError as error:
             return str(error)
 
+    first: dict[bytes, int] = {}
+    row = 0
     # Pillow warns of odd metadata in readable pictures; what it can't read is listed as skipped
     with warnings.catch_warnings(), Bar(len(paths), "reading pictures") as bar, ThreadPoolExecutor(_workers()) as pool:
         warnings.simplefilter("ignore")
         for start in range(0, len(paths), _CHUNK):
-            results = list(pool.map(read, paths[start : start + _CHUNK]))
-            skipped.update({start + i: found for i, found in enumerate(results) if isinstance(found, str)})
-            images = [found for found in results if not isinstance(found, str)]
+            images = []
+            for i, result in enumerate(pool.map(read, paths[start : start + _CHUNK]), start):
+                bar.advance(1)
+                if isinstance(result, str):
+                    found.skipped[i] = result
+                    continue
+                images.append(result)
+                same = first.setdefault(hashlib.blake2b(result.data, digest_size=16).digest(), row)
+                if same != row:
+                    found.copies[row] = same
+                row += 1
             if images:
                 yield np.stack(images)
-            bar.advance(len(results))
 
 
 def _workers() -> int:

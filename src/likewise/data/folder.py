@@ -21,7 +21,8 @@ def image_folder(
 
     Labels are the names of the first-level folders, if there are at least two; a folder where most images lie loose
     has none. ``train`` next to ``test`` (or ``val``) folders are the split; with both, ``val`` counts as training.
-    Hidden files are ignored, links are followed. What can't be read is in ``skipped``.
+    Copies of one picture stay on one side of a split by hash. Hidden files are ignored, links are followed. What can't
+    be read is in ``skipped``.
 
     Args:
         path: of the folder.
@@ -47,6 +48,7 @@ def from_folder(
     test_share: float = 0.2,
     *,
     links: bool = True,
+    suffixes: frozenset[str] = SUFFIXES,
     about: About | None = None,
     group: Callable[[str], str] = str,
 ) -> Dataset:
@@ -59,10 +61,11 @@ def from_folder(
         fit: see :func:`likewise.data.images.read_image`.
         test_share: held out, where the folder has no split.
         links: follow them.
+        suffixes: endings of the files that are pictures.
         about: origin and licence.
         group: keys with one group go to the same side of the split (mirrored copies).
     """
-    keys, skipped = image_files(root, links)
+    keys, skipped = image_files(root, links, suffixes)
     words, labels = _layout(keys)
     stray = [i for i, label in enumerate(labels) if label is None]
     if len(stray) < len(keys):
@@ -78,13 +81,15 @@ def from_folder(
     if len(stray) < len(keys):
         codes, classes = encode([str(labels[i]) for i in rows], name)
     if words is None:
-        test = split_by_key([group(key) for key in kept], test_share)
+        test = split_by_key([group(kept[decoded.copies.get(i, i)]) for i in range(len(kept))], test_share)
     else:
         test = held_out([words[i] for i in rows], name)
     return Dataset(name, {"image": decoded.images}, kept, test, codes, classes, sorted(skipped), about, root)
 
 
-def image_files(root: str, links: bool = True) -> tuple[list[str], list[tuple[str, str]]]:
+def image_files(
+    root: str, links: bool = True, suffixes: frozenset[str] = SUFFIXES
+) -> tuple[list[str], list[tuple[str, str]]]:
     """Relative posix paths of the pictures under ``root``, sorted, and what looks like one but is not readable.
 
     Raises:
@@ -113,9 +118,9 @@ def image_files(root: str, links: bool = True) -> tuple[list[str], list[tuple[st
             suffix = os.path.splitext(entry.name)[1].lower()
             if entry.is_dir():
                 visit(entry.path, key + "/", (*above, here))
-            elif suffix in FOREIGN:
+            elif suffix in FOREIGN and suffixes is SUFFIXES:
                 skipped.append((key, f"{suffix} files are not read: save it as PNG or JPEG"))
-            elif suffix not in SUFFIXES:
+            elif suffix not in suffixes:
                 others[suffix or "no ending"] += 1
             elif not entry.is_file():
                 skipped.append((key, "broken link" if entry.is_symlink() else "not a file"))

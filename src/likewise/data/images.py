@@ -20,6 +20,11 @@ FOREIGN = frozenset((*_CAMERA, ".svg", ".psd", ".jxl", ".eps", ".exr", ".xcf"))
 SMALLEST = 8
 """Pixels on the short side below which a picture is taken for an icon or a tracking pixel."""
 
+LARGEST = 50_000_000
+"""Pixels that are decoded at most; a JPEG is scaled down while it is decoded. Several threads hold one each."""
+_ORIENTATION = 0x0112
+"""EXIF tag."""
+
 
 class UnreadableImageError(Exception):
     """A picture can't be used; the message is the reason, without the path."""
@@ -46,8 +51,10 @@ def read_image(path: str | Path, size: int, fit: Fit = "crop") -> np.ndarray:
             if min(image.size) < SMALLEST:
                 width, height = image.size
                 raise UnreadableImageError(f"{width}x{height} pixels: too small, at least {SMALLEST}x{SMALLEST} needed")
-            if fit == "crop":
-                image.draft(None, (2 * size, 2 * size))  # JPEG only: decodes at 1/2, 1/4 or 1/8, many times faster
+            image.draft(None, (2 * size, 2 * size))  # JPEG only: decodes at 1/2, 1/4 or 1/8, many times faster
+            if image.width * image.height > LARGEST:
+                pixels = f"{image.width * image.height / 1e6:.0f} million pixels"
+                raise UnreadableImageError(f"{pixels}: too large, at most {LARGEST / 1e6:.0f} million")
             return to_array(image, size, fit)
     except UnreadableImageError:
         raise
@@ -55,6 +62,8 @@ def read_image(path: str | Path, size: int, fit: Fit = "crop") -> np.ndarray:
         raise UnreadableImageError("no such file") from error
     except PermissionError as error:
         raise UnreadableImageError("no permission to read it") from error
+    except Image.DecompressionBombError as error:
+        raise UnreadableImageError("more pixels than Pillow opens (Image.MAX_IMAGE_PIXELS)") from error
     except UnidentifiedImageError as error:
         raise UnreadableImageError("not an image") from error
     except Exception as error:  # damaged files make Pillow's decoders raise nearly anything
@@ -63,23 +72,42 @@ def read_image(path: str | Path, size: int, fit: Fit = "crop") -> np.ndarray:
 
 def to_array(image: Image.Image, size: int, fit: Fit = "crop") -> np.ndarray:
     """An open picture as ``(3, size, size)`` uint8; see :func:`read_image`."""
-    flat = _rgb(ImageOps.exif_transpose(image))
-    if fit == "pad":
-        square = ImageOps.pad(flat, (size, size), Image.Resampling.BICUBIC, color="white")
-    elif fit == "crop":
-        square = ImageOps.fit(flat, (size, size), Image.Resampling.BICUBIC)
-    else:
-        square = flat.resize((size, size), Image.Resampling.BICUBIC)
-    return np.ascontiguousarray(np.asarray(square, dtype=np.uint8).transpose(2, 0, 1))
+    if image.getexif().get(_ORIENTATION, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+    small = _resized(_resizable(image), size, fit)
+    if small.mode in ("LA", "RGBA") or fit == "pad":
+        # made small before it is put on white: a picture's alpha costs as much as its colours
+        white = Image.new("RGBA", (size, size), "white")
+        corner = ((size - small.width) // 2, (size - small.height) // 2)
+        white.alpha_composite(small.convert("RGBA"), corner)
+        small = white
+    return np.ascontiguousarray(np.asarray(small.convert("RGB"), dtype=np.uint8).transpose(2, 0, 1))
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _resizable(image: Image.Image) -> Image.Image:
+    """The picture in a mode whose values can be averaged."""
     if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(_eight_bits(np.asarray(image, dtype=np.float64), image.mode)).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return image.convert("RGB")
+        return Image.fromarray(_eight_bits(np.asarray(image, dtype=np.float64), image.mode))
+    if image.mode in ("LA", "RGBA") or (image.mode in ("L", "RGB") and "transparency" not in image.info):
+        return image
+    return image.convert("RGBA" if "transparency" in image.info or image.mode == "PA" else "RGB")
+
+
+def _resized(image: Image.Image, size: int, fit: Fit) -> Image.Image:
+    width, height = image.size
+    box = (0, 0, width, height)
+    target = (size, size)
+    if fit == "crop":
+        side = min(width, height)
+        left, top = (width - side) // 2, (height - side) // 2
+        box = (left, top, left + side, top + side)
+    elif fit == "pad":
+        scale = size / max(width, height)
+        target = (max(1, round(width * scale)), max(1, round(height * scale)))
+    factor = int(min((box[2] - box[0]) / target[0], (box[3] - box[1]) / target[1]) / 3)
+    if factor > 1:  # whole-number averaging first: many times faster, and the filter still sees three pixels for one
+        return image.reduce(factor, box).resize(target, Image.Resampling.BICUBIC)
+    return image.resize(target, Image.Resampling.BICUBIC, box)
 
 
 def _eight_bits(values: np.ndarray, mode: str) -> np.ndarray:

