@@ -10,11 +10,11 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from likewise.api import Run as Run
-    from likewise.api import compare as compare
     from likewise.api import fit as fit
     from likewise.api import load as load
+    from likewise.comparison import compare as compare
 
-_LAZY = {"fit": "likewise.api", "load": "likewise.api", "compare": "likewise.api", "Run": "likewise.api"}
+_LAZY = {"fit": "likewise.api", "load": "likewise.api", "compare": "likewise.comparison", "Run": "likewise.api"}
 _MODULES = ("losses", "functional", "similarity", "sklearn", "testing")
 
 

@@ -16,8 +16,8 @@ from likewise.core.card import Card
 from likewise.core.errors import InputError
 from likewise.core.learner import Learner
 from likewise.core.recipe import Recipe
-from likewise.data import sources
 from likewise.data.dataset import Dataset
+from likewise.data.resolve import from_object
 from likewise.evaluate.features import extract
 from likewise.evaluate.index import Index
 from likewise.evaluate.probes import evaluate
@@ -119,7 +119,7 @@ class Run:
         """``data`` (a name, path, arrays, ...) in the shape that the run was trained on, or the run's own data."""
         if data is None:
             return self.plan.dataset
-        found = sources.from_object(data, image_size=self.plan.facts.get("image_size"))
+        found = from_object(data, image_size=self.plan.facts.get("image_size"))
         return _in_shape(found, self.plan.facts)
 
     def embed(self, data: Any = None, *, batch: int = 512, progress: bool = False) -> np.ndarray:
@@ -157,11 +157,32 @@ class Run:
         chosen = {} if what is None else {"what": tuple(what)}
         return dict(evaluate(self.learner, self.views, dataset, seed=self.plan.seed, device=self.device, **chosen))
 
-    def report(self) -> Path:
-        """Write the run's page and say where it is."""
-        from likewise.report.from_run import write_report
+    def report(self, *, rows: int = 2000) -> Path:
+        """Write the run's page and say where it is.
 
-        return write_report(self)
+        Args:
+            rows: how many samples the map shows at most; of the test split where that has enough, else of all.
+        """
+        from likewise.report.run import write_run_report
+        from likewise.report.samples import Samples
+
+        samples = None
+        if checkpoint.steps(self.path / "checkpoints"):
+            dataset = self.dataset()
+            shown = dataset.test_rows if len(dataset.test_rows) >= min(rows, 300) else torch.arange(len(dataset))
+            if len(shown) > rows:
+                shown = shown[torch.linspace(0, len(shown) - 1, rows).long()]
+            image = dataset.take(shown).get("image")
+            samples = Samples(
+                features=self._unit(dataset, shown),
+                keys=[str(dataset.keys[i]) for i in shown.tolist()],
+                labels=None if dataset.labels is None else dataset.labels[shown],
+                classes=dataset.classes,
+                thumbnails=image,
+            )
+        method = registry.load(self.slug) if not self.plan.source else registry.load_file(self.plan.source)
+        default = method.recipe(self.plan.size).resolve(**self.plan.facts).to_json()
+        return write_run_report(self.path, card=self.card, samples=samples, default=default)
 
 
 def prepare(
@@ -249,7 +270,7 @@ def _one(query: Any) -> Any:
     if isinstance(query, str | Path):
         if not Path(query).is_file():
             raise InputError(f"no file at {query} to search with")
-        return sources.image_files([Path(query)])
+        return [str(query)]
     if isinstance(query, np.ndarray | Tensor) and query.ndim <= 3:
         return np.asarray(query)[None]
     return query

@@ -46,6 +46,7 @@ class Claim:
         beats: slug of the baseline.
         seeds: how many seeds at least.
         settings: ``(path, value)`` pairs set in both recipes (the same budget).
+        also: other settings under which the pair is run and reported beside it (where the gap should close, say).
     """
 
     says: str
@@ -54,6 +55,7 @@ class Claim:
     beats: str
     seeds: int = 3
     settings: tuple[tuple[str, object], ...] = ()
+    also: tuple[tuple[tuple[str, object], ...], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from likewise.core import registry
 from likewise.core.card import Card
 from likewise.core.errors import InputError
 from likewise.core.learner import Learner
-from likewise.core.recipe import Recipe, part, spec
+from likewise.core.recipe import Recipe, Spec, part, spec
 from likewise.data.dataset import Dataset
 from likewise.train.events import read_json
 
@@ -117,13 +117,13 @@ def prepare(
 
     Args:
         method: a loaded method.
-        data: a source's name, a path, arrays, a Dataset, or None for the recipe's own.
+        data: a source's name, a path, a data part, arrays, a Dataset, or None for the recipe's own.
         size: of the recipe.
         seed: of the run.
         settings: ``(path, value)`` over the recipe's.
         source: where a method from outside is registered.
     """
-    from likewise.data import sources
+    from likewise.data.resolve import from_object, resolve
 
     import_parts()
     if method.card.kind != "learner":
@@ -131,10 +131,12 @@ def prepare(
         raise InputError(f"{method.card.slug} is a {method.card.kind}, not something to train: likewise {verb} runs it")
     recipe = method.recipe(size).copy()
     held: Dataset | None = None
-    if isinstance(data, str | Path):
-        recipe.data = sources.resolve(str(data))
+    if isinstance(data, Spec):
+        recipe.data = data
+    elif isinstance(data, str | Path):
+        recipe.data = resolve(str(data))
     elif data is not None:
-        held = sources.from_object(data)
+        held = from_object(data)
         recipe.data = spec(in_memory, name=held.name)
     for path, value in settings:
         recipe.set(path, value)
