@@ -1,0 +1,225 @@
+"""PCL: MoCo, and besides every crop finds the cluster that its image belongs to."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from likewise.core.batch import Batch
+from likewise.core.card import Card, Traits
+from likewise.core.comm import Collective
+from likewise.core.learner import Context, Embeddings, Encoder, Learner, Step
+from likewise.core.recipe import FROM_DATA, Recipe, spec
+from likewise.core.registry import recipe, register
+from likewise.data.sources import digits, fashion_mnist, image_folder
+from likewise.parts.clustering import Prototypes
+from likewise.parts.encoders import ConvNet, resnet50
+from likewise.parts.heads import mlp
+from likewise.parts.losses import InfoNCE, PrototypeNCE
+from likewise.parts.memory import Queue
+from likewise.parts.momentum import Momentum, in_norm_groups
+from likewise.parts.optimizers import sgd
+from likewise.parts.schedules import cosine
+from likewise.views.image import moco_v2_views
+
+
+@register(
+    Card(
+        slug="pcl",
+        title="Prototypical Contrastive Learning of Unsupervised Representations",
+        name="PCL",
+        paper="arXiv:2005.04966",
+        year=2021,
+        modality="image",
+        task="representation learning without labels",
+        contrasts="a crop with its momentum key against a queue, and with the centre of its image's cluster against "
+        "other clusters' centres, at several granularities",
+        pick="Data with real groups to be found: clustering, retrieval, few labels. Needs epochs, as it clusters once "
+        "in each.",
+        equation=r"\mathcal{L} = \mathcal{L}_{\mathrm{NCE}} + \frac1M\sum_{m=1}^{M}\frac1B\sum_i -\log"
+        r"\frac{e^{q_i\cdot c^m_{s(i)}/\phi^m_{s(i)}}}{\sum_{j\in B\cup R} e^{q_i\cdot c^m_j/\phi^m_j}}",
+        code="salesforce/PCL (MIT)",
+        # batch norm in groups, as in moco-v2, and negative prototypes are drawn for the batch
+        traits=Traits(splits="gather", permutable=False, memory=("momentum encoder", "queue", "prototypes")),
+        oracle="baselines.npz",
+        deviations=(
+            "A cluster count that leaves fewer than num_negatives clusters without a sample of the batch takes all of "
+            "those; the code fails.",
+            "The denominator has the prototypes of every process's samples; the code takes each process's own.",
+            "k-means is our own below about 30 million distances an iteration and faiss above, if installed; the code "
+            "always takes faiss.",
+            "Shuffling BN works within a process, and the momentum encoder moves at the end of a step: see moco-v2.",
+        ),
+    )
+)
+class PCL(Learner):
+    r"""PCL (Li et al., 2021): ProtoNCE (Eq. 11) with M clusterings of the momentum features.
+
+    .. math:: \ell_i = \ell^{\mathrm{MoCo}}_i + \frac1M\sum_m -\log\frac{e^{q_i\cdot c^m_{s(i)}/\phi^m_{s(i)}}}
+        {\sum_{j} e^{q_i\cdot c^m_j/\phi^m_j}}
+
+    with q the unit projections, c the unit centres of the m-th clustering, s(i) the cluster of sample i, phi the
+    concentration of each cluster (Eq. 12), and j over the clusters of the batch's samples and ``num_negatives``
+    others. From epoch ``warmup_epochs`` on, every epoch begins with k-means over the unaugmented training images.
+
+    Args:
+        encoder: from a view to ``(n, encoder.dim)``; what is kept after training.
+        num_samples: of the training set.
+        clusters: of each of the M clusterings.
+        warmup_epochs: epochs of MoCo alone.
+        num_negatives: r, clusters without a sample in the batch, at most.
+        queue_size: K, keys in the queue.
+        width: of the head's hidden layer; None: the encoder's.
+        dim: of the projections.
+        momentum: of the key encoder.
+        temperature: tau, and the mean of phi.
+        redo: starts of k-means.
+        norm_groups: parts of a batch with batch-norm statistics of their own; 1 turns Shuffling BN off.
+    """
+
+    clustered: Tensor
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        num_samples: int = FROM_DATA,
+        clusters: tuple[int, ...] = (25_000, 50_000, 100_000),
+        warmup_epochs: int = 20,
+        num_negatives: int = 16_384,
+        queue_size: int = 16_384,
+        width: int | None = None,
+        dim: int = 128,
+        momentum: float = 0.999,
+        temperature: float = 0.2,
+        redo: int = 5,
+        norm_groups: int = 8,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = mlp(encoder.dim, width or encoder.dim, dim, norm="none")
+        self.teacher = Momentum(self.encoder, self.head, momentum=momentum)
+        self.queue = Queue(queue_size, dim)
+        self.prototypes = nn.ModuleList(Prototypes(k, num_samples, dim) for k in clusters)
+        self.register_buffer("clustered", torch.zeros(1, dtype=torch.bool))
+        self.loss, self.prototype_loss = InfoNCE(temperature), PrototypeNCE()
+        self.temperature, self.warmup_epochs, self.redo = temperature, warmup_epochs, redo
+        self.num_negatives, self.norm_groups = num_negatives, norm_groups
+
+    def on_epoch(self, ctx: Context) -> None:
+        """After the warm-up: cluster the momentum features of every training sample."""
+        if ctx.epoch < self.warmup_epochs:
+            return
+        assert ctx.extract is not None, "PCL clusters the training samples, and this loop has no way to read them"
+        self.eval()
+        rows = ctx.extract(lambda view: normalize(self.teacher(view), dim=1))
+        self.train()
+        for number, held in enumerate(self._clusterings()):
+            generator = torch.Generator().manual_seed(1000 * ctx.epoch + number)
+            held.fit(rows, temperature=self.temperature, generator=generator, comm=ctx.comm, redo=self.redo)
+        self.clustered.fill_(True)
+
+    def _clusterings(self) -> list[Prototypes]:
+        return [held for held in self.prototypes if isinstance(held, Prototypes)]
+
+    def _project(self, view: Any) -> Tensor:
+        out: Tensor = self.head(self.encoder(view))
+        return out
+
+    def encode(self, batch: Batch) -> Embeddings:
+        """Queries of view ``a`` and keys of view ``b``, ``(n, dim)`` each; keys without gradient."""
+        return {
+            "query": in_norm_groups(self._project, batch.views["a"], self.norm_groups),
+            "key": in_norm_groups(self.teacher, batch.views["b"], self.norm_groups, shuffle=True),
+        }
+
+    def objective(self, z: Embeddings, batch: Batch, comm: Collective) -> Step:
+        """MoCo's loss, and after the warm-up the mean of the prototype terms, logged as ``prototype_loss``."""
+        key = normalize(z["key"].detach(), dim=1)
+        loss: Tensor = self.loss(z["query"], key, self.queue.read())
+        if not self.clustered:
+            return Step(loss, carry={"key": key})
+        everyone = comm.gather(batch.ids)
+        terms = [
+            self.prototype_loss(
+                z["query"],
+                held.centroids,
+                held.assignment[batch.ids],
+                held.density,
+                held.negatives(batch.ids, everyone, self.num_negatives),
+            )
+            for held in self._clusterings()
+        ]
+        prototype_loss = torch.stack(terms).mean()
+        return Step(loss + prototype_loss, {"prototype_loss": prototype_loss.detach()}, {"key": key})
+
+    def after_update(self, ctx: Context) -> None:
+        """Move the momentum encoder, then enqueue everybody's keys."""
+        self.teacher.update(self.encoder, self.head)
+        self.queue.write(ctx.comm.gather(ctx.carry["key"]))
+
+
+@recipe(PCL)
+def tiny() -> Recipe:
+    """For tests: milliseconds a step, clusters from the first epoch on."""
+    return Recipe(
+        spec(
+            PCL,
+            encoder=spec(ConvNet, dim=32),
+            clusters=(10, 20),
+            warmup_epochs=0,
+            num_negatives=20,
+            queue_size=100,
+            dim=16,
+            momentum=0.9,
+            redo=1,
+            norm_groups=2,
+        ),
+        data=spec(digits, limit=200),
+        views=spec(moco_v2_views, blur_prob=0.0, flip=False),
+        optimizer=spec(sgd, lr=0.05),
+        schedule=spec(cosine),
+        batch=32,
+        steps=10,
+    )
+
+
+@recipe(PCL)
+def small() -> Recipe:
+    """Minutes on two cores: 10,000 images of clothing, three granularities, two epochs of warm-up."""
+    return Recipe(
+        spec(
+            PCL,
+            encoder=spec(ConvNet, dim=128),
+            clusters=(50, 100, 200),
+            warmup_epochs=2,
+            num_negatives=200,
+            queue_size=2048,
+            dim=64,
+            momentum=0.99,
+            redo=1,
+            norm_groups=4,
+        ),
+        data=spec(fashion_mnist, limit=10_000),
+        views=spec(moco_v2_views, blur_prob=0.0),
+        optimizer=spec(sgd, lr=0.06, weight_decay=5e-4),
+        schedule=spec(cosine),
+        batch=256,
+        epochs=10,
+    )
+
+
+@recipe(PCL)
+def paper() -> Recipe:
+    """ImageNet as in the code for v2: batch 256, 200 epochs."""
+    return Recipe(
+        spec(PCL, encoder=spec(resnet50, zero_init=False)),
+        data=spec(image_folder, path="imagenet", image_size=224),
+        views=spec(moco_v2_views),
+        optimizer=spec(sgd, lr=0.03, weight_decay=1e-4, decay_all=True),
+        schedule=spec(cosine),
+        batch=256,
+        epochs=200,
+        precision="bf16-mixed",
+    )
