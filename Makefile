@@ -1,0 +1,56 @@
+# make            what there is to make
+# Everything runs in .venv, which is made on first use and brought up to date when pyproject.toml changes.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+DEMO   ?= demo
+# the machine's cores, two at most: a worker needs about a gigabyte
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check docs bench claims lock clean
+
+help:  ## this list
+	@echo "likewise: learn embeddings from what is alike"
+	@echo
+	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+
+demo: $(VENV)/.test  ## train SimCLR and DCL on real images, compare them, write pages (about 5 minutes on 2 cores)
+	@$(BIN)/python tools/demo.py $(DEMO)
+
+test: $(VENV)/.test  ## every test, on the CPU (about 10 minutes on 2 cores)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+check: $(VENV)/.dev  ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(VENV)/.dev  ## the documentation site, into build/site
+	$(BIN)/python tools/build_docs.py
+	$(BIN)/mkdocs build --strict --quiet
+	@echo "docs     build/site/index.html"
+
+bench: $(VENV)/.dev  ## the benchmarks of docs/benchmarks.md
+	@for file in benchmarks/*.py; do echo "$$file"; $(BIN)/python $$file || exit 1; done
+
+claims: $(VENV)/.test  ## re-run the papers' claims (hours); results go to benchmarks/claims
+	$(BIN)/python -m benchmarks.claims
+
+clean:  ## remove what make made, the environment included
+	rm -rf $(VENV) $(DEMO) build site .pytest_cache .mypy_cache .ruff_cache src/*.egg-info
+
+# torch goes first and alone: see tools/install_torch.py
+$(VENV)/.torch: tools/install_torch.py
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python tools/install_torch.py $(TORCH)
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.torch pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,32 @@
+"""``likewise report``: the page of a run, or one page that compares several."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from likewise.cli import terminal
+from likewise.cli.arguments import Json
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, as `train` makes them.")],
+    json: Json = False,
+) -> None:
+    """Write the page of each run: curves, similarities over training, a map, neighbours, metrics in plain words.
+
+    A page is one HTML file that needs no network.
+
+    Examples:
+      likewise report runs/photos
+      likewise report runs/*
+    """
+    from likewise.api import Run
+
+    pages = {str(path): held.report() for path, held in [(path, Run(path)) for path in runs]}
+    if json:
+        terminal.emit({"pages": pages})
+        return
+    terminal.line("done", *(str(page) for page in pages.values()))
+    if len(runs) > 1:
+        terminal.line("next", "likewise compare METHOD METHOD --data ... trains them over several seeds and compares")

@@ -1,0 +1,100 @@
+"""``likewise show``: everything about one method."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from likewise.cli import terminal
+from likewise.cli.arguments import Json
+from likewise.core import registry
+from likewise.core.card import Card
+
+
+def show(
+    method: Annotated[str, typer.Argument(help="A method's name, as `likewise methods` lists it.")],
+    settings: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Also every setting of the recipe of this size, for --set.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show a method's equation, paper, what differs from the paper, knobs, evidence, and when to pick it.
+
+    Examples:
+      likewise show dcl
+      likewise show dcl --settings small      # what `train --set` can change, with the values it has
+      likewise show dcl --json
+    """
+    listing = registry.listing(method)
+    card = listing.card
+    values = None if settings is None else _settings(method, settings)
+    if json:
+        facts = {"module": listing.module, "file": listing.path, "sizes": listing.sizes, "knobs": dict(listing.knobs)}
+        terminal.emit({**asdict(card), **facts, **({} if values is None else {"settings": values})})
+        return
+    terminal.line(card.name, f"{card.title} ({card.year}), {card.paper}")
+    _lines("pick", card.pick)
+    _lines("is", f"{card.modality} {card.kind}, {card.task}", f"status {card.status}: {STATUS[card.status]}")
+    _lines("contrasts", card.contrasts)
+    _lines("equation", card.equation)
+    _lines("knobs", *(f"{name} = {default}" for name, default in listing.knobs))
+    _lines("sizes", ", ".join(listing.sizes))
+    _lines("traits", *_traits(card))
+    _lines("differs", *card.deviations)
+    _lines("evidence", *_evidence(card))
+    _lines("waived", *(f"{check}: {reason}" for check, reason in card.waivers))
+    _lines("code", card.code)
+    _lines("file", str(listing.path))
+    if values is not None:
+        _lines("settings", *(f"{path} = {value}" for path, value in values.items()))
+    source = f" --data {card.claim.data}" if card.claim else ""
+    if card.kind == "learner":
+        terminal.line("next", f"likewise train {card.slug}{source}")
+
+
+STATUS = {
+    "exact": "the paper's equation and parts",
+    "adapted": "the paper's idea with parts of ours, see `differs`",
+    "small": "the mechanism on a small stand-in for a backbone that can't be had here",
+}
+
+
+def _lines(label: str, *lines: str) -> None:
+    kept = [text for text in lines if text]
+    if kept:
+        terminal.line(label, *kept)
+
+
+def _traits(card: Card) -> list[str]:
+    traits = card.traits
+    splits = {
+        "mean": "the loss is a mean over rows: any number of devices",
+        "gather": "each row is compared with the rows of every device",
+        "statistics": "the loss goes through sums over the rows of every device",
+        "single": "one device only",
+    }
+    out = [splits[traits.splits], f"smallest batch {traits.min_batch}"]
+    if traits.cacheable:
+        out.append("gradient caching (--set micro=N) trains large batches in little memory")
+    if traits.needs:
+        out.append("needs " + ", ".join(traits.needs))
+    if traits.memory:
+        out.append("keeps " + ", ".join(traits.memory))
+    return out
+
+
+def _evidence(card: Card) -> list[str]:
+    out = [f"values and gradients tested against numbers of the authors' code ({card.oracle})" if card.oracle else ""]
+    if card.claim:
+        claim = card.claim
+        beats = f"{claim.metric} on {claim.data} against {claim.beats}, {claim.seeds} seeds"
+        out.append(f"claim: {claim.says} ({beats})")
+    return out
+
+
+def _settings(method: str, size: str) -> dict[str, object]:
+    from likewise.train.plan import import_parts
+
+    loaded = registry.load(method)
+    import_parts()
+    return dict(loaded.recipe(size).walk())

@@ -1,0 +1,92 @@
+"""Everything in the documentation that is made from the code: method pages, the command reference, README's table.
+
+python tools/build_docs.py            # the site's sources into build/docs, for mkdocs
+python tools/build_docs.py --readme   # README.md's table, in place
+"""
+
+import contextlib
+import io
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from likewise.cli import main as likewise
+from likewise.cli.app import VERBS
+from likewise.core import registry
+from likewise.core.registry import Listing
+
+ROOT = Path(__file__).resolve().parents[1]
+SITE = ROOT / "build" / "docs"
+START, END = "<!-- methods: made by tools/build_docs.py --readme -->", "<!-- end of methods -->"
+
+
+def methods_table(link: str) -> str:
+    """A Markdown table of all methods; ``link`` is where a method's name leads, with ``{slug}`` and ``{path}``."""
+    lines = ["| method | paper | what is contrasted | when to pick it |", "|---|---|---|---|"]
+    for listing in registry.listings().values():
+        card = listing.card
+        path = listing.path.relative_to(ROOT).as_posix()
+        target = link.format(slug=card.slug, path=path)
+        cells = [f"[`{card.slug}`]({target})", f"{card.title} ({card.year})", card.contrasts, card.pick]
+        lines.append("| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |")
+    return "\n".join(lines)
+
+
+def readme(text: str) -> str:
+    """README's text with a fresh table between the markers."""
+    before, _, rest = text.partition(START)
+    _, _, after = rest.partition(END)
+    if not after:
+        raise ValueError(f"README.md lost its markers {START} and {END}")
+    return f"{before}{START}\n{methods_table('{path}')}\n{END}{after}"
+
+
+def commands() -> str:
+    """The command reference: what every verb's ``--help`` says."""
+    parts = ["# The command line\n", "```text", _help([]), "```\n"]
+    for verb in VERBS:
+        parts += [f"## {verb}\n", "```text", _help([verb]), "```\n"]
+    return "\n".join(parts)
+
+
+def _help(verb: list[str]) -> str:
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        likewise([*verb, "--help"])
+    return out.getvalue().strip()
+
+
+def methods_index() -> str:
+    """The page that lists the methods."""
+    return f"# Methods\n\nMade from the cards that stand beside each method's code.\n\n{methods_table('{slug}.md')}\n"
+
+
+def method_page(listing: Listing) -> str:
+    """One method's page."""
+    from likewise.report.method import method_page as page
+
+    return page(listing)
+
+
+def build(site: Path = SITE) -> None:
+    """Lay the site's sources out for mkdocs."""
+    shutil.rmtree(site, ignore_errors=True)
+    shutil.copytree(ROOT / "docs", site)
+    (site / "commands.md").write_text(commands(), encoding="utf-8")
+    folder = site / "methods"
+    folder.mkdir()
+    (folder / "index.md").write_text(methods_index(), encoding="utf-8")
+    for slug, listing in registry.listings().items():
+        (folder / f"{slug}.md").write_text(method_page(listing), encoding="utf-8")
+    for name in ("CHANGELOG", "CONTRIBUTING"):
+        text = (ROOT / f"{name}.md").read_text(encoding="utf-8")
+        (site / f"{name.lower()}.md").write_text(re.sub(r"\]\(docs/", "](", text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    if "--readme" in sys.argv:
+        path = ROOT / "README.md"
+        path.write_text(readme(path.read_text(encoding="utf-8")), encoding="utf-8")
+    else:
+        build()
