@@ -4,6 +4,7 @@ Brightness, contrast, saturation, hue and grayscale are one affine map of each i
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +13,19 @@ from torch import Tensor
 from likewise.core.draws import Draws
 
 LUMA = (0.299, 0.587, 0.114)
-_YIQ = (LUMA, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
+"""Weights of red, green and blue in the luma, Y of YIQ."""
+
+
+def _basis() -> list[list[float]]:
+    """Three 3 x 3 matrices, flat: luma to grey; chroma as it is; chroma turned by a quarter, in YIQ (FCC 1953)."""
+    yiq = torch.tensor([LUMA, (0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135)], dtype=torch.float64)
+    quarter = torch.tensor([[0, 0, 0], [0, 0, 1], [0, -1, 0]], dtype=torch.float64)
+    luma = yiq[0].expand(3, 3)
+    turned = torch.linalg.inv(yiq) @ quarter @ yiq
+    return [m.flatten().tolist() for m in (luma, torch.eye(3, dtype=torch.float64) - luma, turned)]
+
+
+_BASIS = _basis()
 
 
 @dataclass
@@ -25,13 +38,27 @@ class Colour:
     hue: Tensor
     gray: Tensor
 
-    def __len__(self) -> int:
-        return len(self.gray)
 
-    def __getitem__(self, part: slice) -> "Colour":
-        return Colour(
-            self.brightness[part], self.contrast[part], self.saturation[part], self.hue[part], self.gray[part]
-        )
+@dataclass
+class ColourMap:
+    """``matrix @ rgb + pull * mean luma + bottom`` per image, then clamped to ``low .. high``.
+
+    Attributes:
+        matrix: ``(n, 3, 3)``; ``(n, c, 1)`` factors of each channel where there are not three.
+        pull: ``(n, c)``, how much of the image's mean luma is added (contrast).
+        bottom: ``(c,)``, added to all.
+        low: of the result, one number or one per channel.
+        high: of the result.
+    """
+
+    matrix: Tensor
+    pull: Tensor
+    bottom: Tensor
+    low: Sequence[float]
+    high: Sequence[float]
+
+    def __getitem__(self, rows: slice) -> "ColourMap":
+        return ColourMap(self.matrix[rows], self.pull[rows], self.bottom, self.low, self.high)
 
 
 def draw_colour(
@@ -63,39 +90,71 @@ def draw_solarize(draws: Draws, *, prob: float) -> Tensor:
 
 
 def colour_matrix(colour: Colour) -> Tensor:
-    """``(n, 3, 3)``: brightness, saturation, hue and grayscale of RGB columns; all but brightness keep the luma."""
-    device = colour.hue.device
-    yiq = torch.tensor(_YIQ, device=device, dtype=torch.float64)
-    angle = (-2 * math.pi * colour.hue).double()
-    chroma = torch.where(colour.gray, 0.0, colour.saturation).double()
-    cos, sin = chroma * angle.cos(), chroma * angle.sin()
-    zero, one = torch.zeros_like(cos), torch.ones_like(cos)
-    turn = torch.stack([one, zero, zero, zero, cos, -sin, zero, sin, cos], 1).view(-1, 3, 3)
-    matrix = torch.linalg.inv(yiq) @ turn @ yiq
-    return (matrix * colour.brightness.double()[:, None, None]).float()
+    """``(n, 3, 3)`` on RGB columns: brightness, saturation, hue and grayscale. All but brightness keep the luma.
+
+    Hue turns the chroma plane of YIQ, red towards yellow and green where it is positive; saturation scales the plane.
+    """
+    chroma = torch.where(colour.gray, 0.0, colour.saturation)
+    angle = 2 * math.pi * colour.hue
+    parts = torch.stack([torch.ones_like(chroma), chroma * angle.cos(), chroma * angle.sin()], 1)
+    basis = torch.tensor(_BASIS, device=parts.device)
+    return (colour.brightness[:, None] * (parts @ basis)).view(-1, 3, 3)
+
+
+def plan_colour(
+    colour: Colour, channels: int, *, low: Sequence[float] = (0.0,), high: Sequence[float] = (1.0,)
+) -> ColourMap:
+    """The affine map of ``colour`` for values 0..1, followed by a stretch of 0..1 to ``low .. high``."""
+    bottom, top = (colour.hue.new_tensor(ends).expand(channels) for ends in (low, high))
+    scaled = colour.contrast[:, None] * (top - bottom)
+    if channels == 3:
+        matrix = scaled[:, :, None] * colour_matrix(colour)
+    else:
+        matrix = (scaled * colour.brightness[:, None])[:, :, None]
+    pull = ((1 - colour.contrast) * colour.brightness)[:, None] * (top - bottom)
+    return ColourMap(matrix, pull, bottom, low, high)
+
+
+def recolour(x: Tensor, plan: ColourMap, out: Tensor | None = None) -> Tensor:
+    """Float images ``x (n, c, h, w)`` through their colour maps, into ``out`` if given (contiguous)."""
+    n, channels = x.shape[:2]
+    mean = x.mean((2, 3))
+    luma = mean @ mean.new_tensor(LUMA) if channels == 3 else mean.mean(1)
+    offset = torch.addcmul(plan.bottom, plan.pull, luma[:, None])
+    if channels == 3:
+        flat = torch.bmm(plan.matrix.to(x.dtype), x.reshape(n, 3, -1), out=None if out is None else out.view(n, 3, -1))
+        mapped = flat.view(x.shape)
+    else:
+        mapped = torch.mul(x, plan.matrix[:, :, :, None], out=out)
+    return _clamp(mapped.add_(offset[:, :, None, None]), plan.low, plan.high)
 
 
 def apply_colour(x: Tensor, colour: Colour) -> Tensor:
-    """Colours of ``x (n, c, h, w)`` floats in 0..1, changed and clamped to 0..1.
+    """Change the colours of ``x (n, c, h, w)``, floats in 0..1, and clamp to 0..1.
 
-    Contrast is about the mean luma of each image. The order is irrelevant: saturation, hue and grayscale keep the
-    luma, and nothing is clamped before the end. Images without three channels get brightness and contrast only.
+    Contrast is about the mean luma of each image. Brightness, contrast, saturation, hue and grayscale come out the
+    same in any order, since the last three keep the luma and nothing is clamped before the end (torchvision and
+    Pillow clamp after each). Images without three channels get brightness and contrast about their mean.
     """
-    n, channels = x.shape[:2]
-    if channels == 3:
-        x = torch.bmm(colour_matrix(colour), x.reshape(n, 3, -1)).view_as(x)
-        mean = x.mean((2, 3)) @ x.new_tensor(LUMA)
-    else:
-        x = x * colour.brightness[:, None, None, None]
-        mean = x.mean((1, 2, 3))
-    offset = (1 - colour.contrast) * mean
-    return x.mul_(colour.contrast[:, None, None, None]).add_(offset[:, None, None, None]).clamp_(0, 1)
+    return recolour(x, plan_colour(colour, x.shape[1]))
 
 
-def apply_solarize(x: Tensor, chosen: Tensor, threshold: float = 0.5) -> Tensor:
-    """``1 - x`` where ``x >= threshold`` in the samples ``chosen (n,)`` bool; floats in 0..1, changed in place."""
+def apply_solarize(
+    x: Tensor, chosen: Tensor, *, low: Sequence[float] = (0.0,), high: Sequence[float] = (1.0,)
+) -> Tensor:
+    """Invert the brighter half of the values ``low .. high`` in the samples ``chosen (n,)`` bool, in place."""
     index = chosen.nonzero().flatten()
     if len(index):
+        ends = x.new_tensor([lo + hi for lo, hi in zip(low, high)])[:, None, None]
         part = x[index]
-        x[index] = torch.where(part >= threshold, 1 - part, part)
+        x[index] = torch.minimum(part, ends - part)
+    return x
+
+
+def _clamp(x: Tensor, low: Sequence[float], high: Sequence[float]) -> Tensor:
+    # numbers, channel by channel: several times faster than bounds that are tensors
+    if len(low) == len(high) == 1:
+        return x.clamp_(low[0], high[0])
+    for channel, (lo, hi) in enumerate(zip(low, high)):
+        x[:, channel].clamp_(lo, hi)
     return x

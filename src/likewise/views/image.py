@@ -4,8 +4,6 @@ A views part gets raw rows ``{"image": uint8 (n, c, h, w)}`` and gives normalise
 may differ between the views ``"a"`` and ``"b"`` take one value for both or a pair.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
@@ -13,80 +11,12 @@ from likewise.core.batch import View
 from likewise.core.draws import Draws
 from likewise.core.errors import InputError
 from likewise.core.recipe import FROM_DATA, part
-from likewise.views.colour import Colour, apply_colour, apply_solarize, draw_colour, draw_solarize
-from likewise.views.geometry import Crop, apply_crop, blur_kernel_size, draw_blur, draw_crop, whole
+from likewise.views.augment import Augment, Plan
+from likewise.views.geometry import apply_crop, whole
 
 Pair = float | tuple[float, float]
-
-
-@dataclass
-class Drawn:
-    """Everything random about one view of ``n`` samples; apply it again and the same view comes out."""
-
-    crop: Crop
-    sigma: Tensor
-    colour: Colour
-    solarize: Tensor
-
-    def __getitem__(self, part: slice) -> "Drawn":
-        return Drawn(self.crop[part], self.sigma[part], self.colour[part], self.solarize[part])
-
-
-@dataclass(frozen=True)
-class Augment:
-    """How one view is drawn, and its size in pixels. Settings as in :func:`two_crops`."""
-
-    size: int
-    scale: tuple[float, float] = (0.08, 1.0)
-    ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    flip: bool = True
-    jitter: tuple[float, float, float, float] = (0.8, 0.8, 0.8, 0.2)
-    jitter_prob: float = 0.8
-    gray_prob: float = 0.2
-    blur_prob: float = 0.5
-    blur_sigma: tuple[float, float] = (0.1, 2.0)
-    solarize_prob: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.size < 1:
-            raise InputError(f"image views: size is {self.size}, but must be at least 1 pixel")
-        for name, (low, high), top in (("scale", self.scale, 1.0), ("ratio", self.ratio, float("inf"))):
-            if not 0 < low <= high <= top:
-                raise InputError(f"image views: {name} is {low} to {high}, but needs 0 < min <= max <= {top:g}")
-        if not 0 <= self.blur_sigma[0] <= self.blur_sigma[1] < float("inf"):
-            raise InputError(f"image views: blur_sigma is {self.blur_sigma}, but needs 0 <= min <= max, in pixels")
-        for name in ("jitter_prob", "gray_prob", "blur_prob", "solarize_prob"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"image views: {name} is {getattr(self, name)}, but a probability is 0 to 1")
-        if len(self.jitter) != 4 or not all(0 <= s < float("inf") for s in self.jitter) or self.jitter[3] > 0.5:
-            raise InputError(
-                f"image views: jitter is {self.jitter}, but needs four strengths >= 0 "
-                "(brightness, contrast, saturation, hue), hue at most 0.5 turns"
-            )
-
-    def draw(self, draws: Draws, height: int, width: int) -> Drawn:
-        """Draw for images of ``height`` x ``width`` pixels. Each step has its own stream."""
-        return Drawn(
-            draw_crop(
-                draws.fork("crop"),
-                height,
-                width,
-                scale=self.scale,
-                ratio=self.ratio,
-                flip_prob=0.5 if self.flip else 0.0,
-            ),
-            draw_blur(draws.fork("blur"), prob=self.blur_prob, sigma=self.blur_sigma),
-            draw_colour(
-                draws.fork("colour"), jitter=self.jitter, jitter_prob=self.jitter_prob, gray_prob=self.gray_prob
-            ),
-            draw_solarize(draws.fork("solarize"), prob=self.solarize_prob),
-        )
-
-    def apply(self, x: Tensor, drawn: Drawn) -> Tensor:
-        """The view of ``x (n, c, h, w)`` uint8: ``(n, c, size, size)`` float32 in 0..1."""
-        kernel = blur_kernel_size(self.size)
-        out = apply_crop(x, drawn.crop, self.size, sigma=drawn.sigma, kernel=kernel)
-        return apply_solarize(apply_colour(out, drawn.colour), drawn.solarize)
+CACHED = 1 << 19
+"""Numbers of a part of the batch that goes through all steps at once on a CPU."""
 
 
 class ImageViews(nn.Module):
@@ -99,9 +29,6 @@ class ImageViews(nn.Module):
         mean: subtracted from the values 0..1, one for all channels or one each.
         std: that they are divided by afterwards.
     """
-
-    mean: Tensor
-    std: Tensor
 
     def __init__(
         self,
@@ -121,31 +48,51 @@ class ImageViews(nn.Module):
         if not all(s > 0 for s in std):
             raise InputError(f"image views: std is {std}, but must be > 0")
         self.channels, self.image_size, self.augments = channels, image_size, augments
-        for name, values in (("mean", mean), ("std", std)):
-            self.register_buffer(name, torch.tensor(values).view(-1, 1, 1), persistent=False)
+        pairs = list(zip(*(values * channels if len(values) == 1 else values for values in (mean, std))))
+        pairs = pairs[:1] if len(set(pairs)) == 1 else pairs
+        self.low, self.high = tuple((0 - m) / s for m, s in pairs), tuple((1 - m) / s for m, s in pairs)
 
     @torch.no_grad()
     def forward(self, columns: dict[str, View], draws: Draws) -> dict[str, View]:
         """Augmented views of ``columns["image"] (n, c, h, w)`` uint8 by role, float32."""
         if not self.augments:
             return self.plain(columns)
-        x = self._image(columns)
-        views: dict[str, View] = {}
+        image = self._image(columns)
+        with torch.autocast(image.device.type, enabled=False):
+            return dict(self._augmented(image, draws))
+
+    def _augmented(self, image: Tensor, draws: Draws) -> dict[str, Tensor]:
+        plans: dict[str, Plan] = {}
+        views: dict[str, Tensor] = {}
         for role, augment in self.augments.items():
-            drawn = augment.draw(draws.fork(role), x.shape[2], x.shape[3])
-            views[role] = self._normalise(augment.apply(x, drawn))
+            drawn = augment.draw(draws.fork(role), *image.shape[2:])
+            plans[role] = augment.plan(drawn, image, low=self.low, high=self.high)
+            views[role] = torch.empty(*image.shape[:2], augment.size, augment.size, device=image.device)
+        for rows in self._parts(image):
+            x = _unit(image[rows])
+            for role, plan in plans.items():
+                plan[rows].apply(x, views[role][rows])
         return views
 
     @torch.no_grad()
     def plain(self, columns: dict[str, View]) -> dict[str, View]:
         """``{"image": (n, c, image_size, image_size)}`` float32: resized where need be, and normalised."""
-        x = self._image(columns)
-        if x.shape[2:] != (self.image_size, self.image_size):
-            boxes = whole(len(x), x.shape[2], x.shape[3], x.device)
-            x = apply_crop(x, boxes, self.image_size)
-        else:
-            x = x.to(torch.float32) / 255
-        return {"image": self._normalise(x)}
+        image = self._image(columns)
+        size = self.image_size
+        out = torch.empty(*image.shape[:2], size, size, device=image.device)
+        bottom, top = (out.new_tensor(ends)[:, None, None] for ends in (self.low, self.high))
+        for rows in self._parts(image):
+            x = _unit(image[rows])
+            if x.shape[2:] != (size, size):
+                x = apply_crop(x, whole(len(x), x.shape[2], x.shape[3], x.device), size)
+            out[rows] = x * (top - bottom) + bottom
+        return {"image": out}
+
+    def _parts(self, image: Tensor) -> list[slice]:
+        """Slices of a batch, small enough on a CPU that what is between two steps stays in the cache."""
+        size = max(self.image_size, *image.shape[2:])
+        step = max(1, CACHED // (image.shape[1] * size * size)) if image.device.type == "cpu" else len(image)
+        return [slice(at, at + step) for at in range(0, len(image), max(1, step))]
 
     def _image(self, columns: dict[str, View]) -> Tensor:
         x = columns.get("image")
@@ -157,12 +104,17 @@ class ImageViews(nn.Module):
             )
         return x
 
-    def _normalise(self, x: Tensor) -> Tensor:
-        return x.sub_(self.mean).div_(self.std)
+
+def _unit(image: Tensor) -> Tensor:
+    return image.to(torch.float32).mul_(1 / 255)
 
 
 def _sides(value: Pair) -> tuple[float, float]:
-    return value if isinstance(value, tuple) else (value, value)
+    if not isinstance(value, tuple):
+        return value, value
+    if len(value) != 2:
+        raise InputError(f"image views: {value} has {len(value)} values; give one for both views, or a pair (a, b)")
+    return value
 
 
 @part("views")
