@@ -65,7 +65,9 @@ def test_a_start_changes_the_way_but_not_the_end(digits):
 
 
 def test_standard_scale_and_dead_coordinates():
-    x = torch.randn(500, 4, generator=generator()) * torch.tensor([1.0, 50.0, 1e-3, 1e-8]) + torch.tensor([0, 5, 0, 1.0])
+    x = torch.randn(500, 4, generator=generator()) * torch.tensor([1.0, 50.0, 1e-3, 1e-8]) + torch.tensor(
+        [0, 5, 0, 1.0]
+    )
     x[:, 3] = 1 + 1e-8 * torch.randn(500, generator=generator(1))
     z = Standard.of(x)(x)
     torch.testing.assert_close(z[:, :3].mean(0), torch.zeros(3), atol=1e-4, rtol=0)

@@ -1,5 +1,6 @@
 """Nearest neighbours among embeddings: exact where that is fast, approximate for many rows."""
 
+import contextlib
 import json
 import os
 from collections.abc import Sequence
@@ -95,7 +96,8 @@ class Index:
         except (OSError, SafetensorError) as error:
             raise InputError(f"index {path} can't be written: {getattr(error, 'strerror', '') or error}") from error
         finally:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # gone, or its folder never was
+                temporary.unlink()
 
     @classmethod
     def load(cls, path: str | Path, *, approximate: bool | None = None) -> "Index":

@@ -60,10 +60,10 @@ def _uniformity(metrics: Mapping[str, Any], dim: int) -> Reading | None:
     if value is None:
         return None
     text = f"uniformity {value:.2g}"
-    if value > -0.5:
+    if value > -0.1:
         return Reading("bad", f"all features point the same way ({text})")
-    if value > -1.5:
-        return Reading("warn", f"features are crowded into a part of the sphere ({text})")
+    if value > -0.8:  # features behind a ReLU share a quadrant: evenly spread there, they reach about -1.5
+        return Reading("warn", f"features are crowded into a narrow cone ({text})")
     return Reading("good", f"negatives spread evenly ({text})" if value < -2.5 else f"features well spread ({text})")
 
 

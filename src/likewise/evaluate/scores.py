@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from likewise.evaluate.linear import Standard, balanced, fit_probe, fit_ridge, logistic
+from likewise.evaluate.linear import GRID, Standard, balanced, fit_probe, fit_ridge, logistic
 from likewise.functional import metrics as m
 
 PAIRS = 10_000
@@ -144,7 +144,7 @@ def _linear_200(f: Frozen) -> dict[str, float]:
     test, found = scale(f.test), []
     for _ in range(5):
         rows = balanced(y, generator)[0][:200].to(f.train.device)
-        model, _ = fit_probe(scale(f.train[rows]), y[rows], len(f.classes[0]), generator)
+        model, _ = fit_probe(scale(f.train[rows]), y[rows], len(f.classes[0]), generator, grid=GRID[1:-1])
         found.append(f.accuracy(model.predict(test)))
     return _mean_and_std("linear_200", found)
 

@@ -1,0 +1,68 @@
+import pytest
+
+from likewise.core.errors import InputError
+from likewise.evaluate.catalogue import METRICS, metric
+from likewise.evaluate.reading import read
+
+
+def says(metrics, dim=128):
+    return [(r.level, str(r)) for r in read(metrics, dim)]
+
+
+def test_every_metric_states_itself_in_a_line():
+    for name, entry in METRICS.items():
+        assert entry.name == name
+        assert entry.title
+        assert 5 < len(entry.says) < 100
+        assert entry.direction in ("higher", "lower", "neutral")
+    assert metric("knn").direction == "higher"
+    with pytest.raises(InputError, match="did you mean 'uniformity'"):
+        metric("unifomity")
+
+
+@pytest.mark.parametrize(
+    ("metrics", "expected"),
+    [
+        ({"effective_rank": 1.2}, ("bad", "collapsed: effective rank 1.2 of 128")),
+        ({"effective_rank": 8.0}, ("warn", "few directions in use: effective rank 8 of 128")),
+        ({"effective_rank": 88.4}, ("good", "many directions in use: effective rank 88.4 of 128")),
+        ({"uniformity": -0.01}, ("bad", "all features point the same way (uniformity -0.01)")),
+        ({"uniformity": -0.5}, ("warn", "features are crowded into a narrow cone (uniformity -0.5)")),
+        ({"uniformity": -1.9}, ("good", "features well spread (uniformity -1.9)")),
+        ({"uniformity": -3.6}, ("good", "negatives spread evenly (uniformity -3.6)")),
+        ({"knn": 0.83, "untrained": {"knn": 0.58}}, ("good", "kNN 0.83: 25 points over the untrained encoder")),
+        ({"knn": 0.58, "untrained": {"knn": 0.58}}, ("warn", "kNN 0.58: hardly over the untrained encoder (0.58)")),
+        ({"knn": 0.57, "untrained": {"knn": 0.58}}, ("bad", "kNN 0.57: 1 point under the untrained encoder")),
+        (
+            {"linear": 0.3, "chance": 0.31, "untrained": {"linear": 0.1}},
+            ("bad", "linear: 0.30: no better than always answering the commonest label (0.31)"),
+        ),
+        (
+            {"alignment": 1.7, "anisotropy": 0.0},
+            ("bad", "two views of a sample are hardly closer than two samples (alignment 1.7, two samples 2)"),
+        ),
+        (
+            {"alignment": 0.2, "anisotropy": 0.0},
+            ("good", "views of a sample stay together (alignment 0.2, two samples 2)"),
+        ),
+        ({"lidar": 1.01}, ("bad", "samples can't be told apart beyond what augmentation changes (LiDAR 1 of 128)")),
+    ],
+)
+def test_a_number_in_words(metrics, expected):
+    assert says(metrics) == [expected]
+
+
+def test_the_worst_news_come_first():
+    levels = [
+        level
+        for level, _ in says({"knn": 0.9, "untrained": {"knn": 0.5}, "effective_rank": 1.0, "uniformity": -0.6})
+    ]  # fmt: skip
+    assert levels == ["bad", "warn", "good"]
+
+
+def test_nothing_is_said_of_what_is_not_there():
+    assert says({}) == []
+    assert says({"knn": 0.9}) == []
+    assert says({"alignment": 0.0, "anisotropy": 1.0}) == []
+    assert read({"effective_rank": 1.0}) == []  # a rank without a width has no meaning
+    assert [str(r) for r in read({"effective_rank": 1.2, "dim": 128.0})] == ["collapsed: effective rank 1.2 of 128"]
