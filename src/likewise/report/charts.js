@@ -96,7 +96,7 @@ const likewise = (() => {
   };
 
   const keys = (items) => html("ul", { class: "keys" }, ...items.map(({ name, colour: c, dashed }) =>
-    html("li", {}, html("span", { class: dashed ? "swatch dashed" : "swatch", style: `--colour: ${colour(c)}` }), name)));
+    html("li", {}, html("span", { class: `swatch${dashed ? " dashed" : ""}`, style: `--colour: ${c < 0 ? "var(--faint)" : colour(c)}` }), name)));
 
   const place = (box, host, x, y) => {
     box.hidden = false;
@@ -115,9 +115,9 @@ const likewise = (() => {
     const height = spec.height || 210;
     const marks = spec.marks || [];
     const named = [...new Map(spec.lines.map((l) => [l.group || l.name, l])).values()];
-    const shown = [...named.map((l) => ({ name: l.group || l.name, colour: l.colour })),
-      ...marks.map((m) => ({ name: marks.length > 1 ? `${spec.lines[m.colour].name}, ${m.name}` : m.name, colour: m.colour, dashed: true }))];
-    if (shown.length > 1) host.append(keys(shown));
+    const shown = named.length > 1 ? named.map((l) => ({ name: l.group || l.name, colour: l.colour })) : [];
+    if (marks.length) shown.push({ name: marks[0].name, colour: -1, dashed: true });
+    host.append(shown.length || !spec.says ? keys(shown) : html("p", { class: "keys" }, spec.says));
     const plot = html("div", { style: "position: relative" });
     const readout = html("div", { class: "readout", hidden: true });
     host.append(plot);

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from likewise.report.page import number
-from likewise.report.reading import meaning
 from likewise.report.samples import Array
+from likewise.report.words import metric
+from likewise.report.words import title as title_of
 
 Event = Mapping[str, Any]
 _POINTS = 240
@@ -95,15 +96,11 @@ def curves(events: Sequence[Event], untrained: Mapping[str, float]) -> list[dict
         group = next((g for g in _TOGETHER if name in g), (name,))
         names = [n for n in group if n in series]
         done |= set(names)
-        lines = [line(meaning(n).title, *series[n], colour=i) for i, n in enumerate(names)]
+        lines = [line(title_of(n), *series[n], colour=i) for i, n in enumerate(names)]
         marks = [{"y": untrained[n], "name": "untrained", "colour": i} for i, n in enumerate(names) if n in untrained]
-        title = " and ".join(meaning(n).title if i == 0 else _lower(meaning(n).title) for i, n in enumerate(names))
-        out.append(chart(title, lines, x=axis, marks=marks, share=meaning(name).share, says=meaning(name).says))
+        title = " and ".join([title_of(names[0]), *(metric(n).title for n in names[1:])])
+        out.append(chart(title, lines, x=axis, marks=marks, says=metric(name).says))
     return out
-
-
-def _lower(title: str) -> str:
-    return title if title[1:2].isupper() else title[:1].lower() + title[1:]
 
 
 def histograms(events: Sequence[Event]) -> dict[str, Any] | None:

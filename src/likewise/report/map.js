@@ -19,7 +19,7 @@ for (const host of document.querySelectorAll("[data-map]")) likewise.map = (() =
     const column = at % sheet.columns, line = Math.floor(at / sheet.columns);
     return html("div", { class: "tile-picture", role: "img", "aria-label": label(i) || spec.keys[i],
       style: `width: ${size}px; height: ${size}px; background-position: ${-column * step}px ${-line * step}px; ` +
-        `background-size: ${sheet.columns * step}px ${sheet.lines * step}px; image-rendering: ${sheet.crisp ? "pixelated" : "auto"}` });
+        `background-size: ${sheet.columns * step}px ${sheet.lines * step}px` });
   };
 
   // --- colours --------------------------------------------------------------------------------------------------
@@ -42,7 +42,7 @@ for (const host of document.querySelectorAll("[data-map]")) likewise.map = (() =
     const style = getComputedStyle(document.documentElement);
     palette = [...Array(10).keys()].map((i) => style.getPropertyValue(`--c${i}`).trim());
     palette.ink = style.getPropertyValue("--ink").trim();
-    palette.paper = style.getPropertyValue("--paper").trim();
+    palette.back = style.getPropertyValue("--back").trim();
     palette.faint = style.getPropertyValue("--faint").trim();
   };
   const colour = (i) => {
@@ -86,8 +86,8 @@ for (const host of document.querySelectorAll("[data-map]")) likewise.map = (() =
       ys[i] = height / 2 + (now[i][1] - state.y) * scale;
     }
   };
-  const dimmed = (i) => (state.only.size && !(labels && state.only.has(labels[i]))) ||
-    (state.query && !spec.keys[i].toLowerCase().includes(state.query) && !label(i).toLowerCase().includes(state.query));
+  const dimmed = (i) => (state.only.size > 0 && !state.only.has(labels[i])) ||
+    (state.query !== "" && !spec.keys[i].toLowerCase().includes(state.query) && !label(i).toLowerCase().includes(state.query));
 
   const mark = (context, i, r) => {
     const x = xs[i], y = ys[i];
@@ -135,6 +135,31 @@ for (const host of document.querySelectorAll("[data-map]")) likewise.map = (() =
       ring(context, state.pinned, r + 3, 2.4);
     }
     if (state.hover >= 0) ring(context, state.hover, r + 2, 2);
+    if (state.colour === "class") names(context);
+  };
+  // each class's name at the middle of its points, the large classes first, where there is room
+  const names = (context) => {
+    const members = new Map();
+    labels.forEach((c, i) => { if (c >= 0 && !dimmed(i)) (members.get(c) || members.set(c, []).get(c)).push(i); });
+    if (members.size < 2 || members.size > 60) return;
+    const taken = [];
+    context.font = "600 12.5px system-ui, sans-serif";
+    context.textAlign = "center";
+    context.textBaseline = "middle";
+    context.lineJoin = "round";
+    for (const [c, rows] of [...members].sort((a, b) => b[1].length - a[1].length)) {
+      const middle = (values) => rows.map((i) => values[i]).sort((a, b) => a - b)[rows.length >> 1];
+      const text = classes[c].length > 22 ? `${classes[c].slice(0, 21)}…` : classes[c];
+      const x = middle(xs), y = middle(ys), half = context.measureText(text).width / 2 + 4;
+      if (x < 0 || x > width || y < 0 || y > height) continue;
+      if (taken.some(([a, b, w]) => Math.abs(a - x) < w + half && Math.abs(b - y) < 16)) continue;
+      taken.push([x, y, half]);
+      context.strokeStyle = palette.back;
+      context.lineWidth = 4;
+      context.strokeText(text, x, y);
+      context.fillStyle = palette.ink;
+      context.fillText(text, x, y);
+    }
   };
   const ring = (context, i, r, line) => {
     context.fillStyle = colour(i);

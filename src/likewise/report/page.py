@@ -117,8 +117,14 @@ def _templates() -> Environment:
     env = Environment(
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    env.filters.update(number=number, signed=signed, duration=duration, size=size, script_json=script_json)
-    env.filters["paper_link"] = paper_link
+    env.filters.update(signed=signed, duration=duration, size=size, script_json=script_json, paper_link=paper_link)
+    env.filters["number"] = lambda value: number(value).replace("-", "\u2212")
+        number=lambda v: number(v).replace("-", "\u2212"),
+        signed=signed,
+        duration=duration,
+        size=size,
+        script_json=script_json,
+    )
     env.globals["DASH"] = DASH
     return env
 

@@ -14,6 +14,8 @@ _LARGEST = 128
 _SHEET_PIXELS = 2_200_000
 """Pixels of a sheet: about 2.5 MB as JPEG, 3.5 MB in the page."""
 _SHEET_TILES = 1500
+_SMALLEST = 32
+"""Smaller pictures are scaled up when the sheet is made: a browser would mix them with their neighbours."""
 
 
 def picture(pixels: Array) -> str:
@@ -35,7 +37,6 @@ class Sheet:
         side: pixels of a picture.
         step: pixels from one to the next.
         tiles: ``(n,)`` the tile of each row, -1 for those without.
-        crisp: whether the pictures are so small that they should be scaled up without blur.
     """
 
     uri: str
@@ -44,7 +45,6 @@ class Sheet:
     side: int
     step: int
     tiles: Array
-    crisp: bool
 
 
 def sheet(pictures: Array, first: Array | None = None, seed: int = 0) -> Sheet:
@@ -53,7 +53,7 @@ def sheet(pictures: Array, first: Array | None = None, seed: int = 0) -> Sheet:
     At most about 1500 get a tile, more where they are small: those in ``first`` (positions), then others at random.
     """
     n, _, height, width = pictures.shape
-    native = max(height, width)
+    native = max(height, width, _SMALLEST)
     count = min(n, max(_SHEET_TILES, _SHEET_PIXELS // native**2))
     side = max(8, min(native, 96, math.isqrt(_SHEET_PIXELS // count)))
     order = np.random.default_rng(seed).permutation(n)
@@ -74,7 +74,7 @@ def sheet(pictures: Array, first: Array | None = None, seed: int = 0) -> Sheet:
         )
     tiles = np.full(n, -1)
     tiles[chosen] = np.arange(count)
-    return Sheet(_encode(canvas), columns, math.ceil(count / columns), side, step, tiles, crisp=native <= 40)
+    return Sheet(_encode(canvas), columns, math.ceil(count / columns), side, step, tiles)
 
 
 def _image(pixels: Array) -> Image.Image:

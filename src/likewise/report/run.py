@@ -1,7 +1,7 @@
 """The page of one run."""
 
+import math
 import shlex
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,8 @@ import numpy as np
 
 from likewise.core.card import Card
 from likewise.core.errors import InputError
-from likewise.report import charts, page, reading, settings
+from likewise.evaluate.catalogue import METRICS
+from likewise.report import charts, page, settings, words
 from likewise.report.equation import equation
 from likewise.report.pictures import Sheet, picture, sheet
 from likewise.report.samples import Samples, Shown, prepare
@@ -111,9 +112,8 @@ def render_run(run: RunPage) -> str:
     """The page as text."""
     seed = int(run.made.get("seed", 0))
     shown = prepare(run.samples, seed=seed) if run.samples is not None and len(run.samples.features) else None
-    before = reading.numbers(run.metrics.get("untrained") or {})
-    dim = shown.dim if shown else None
-    chance = _chance(shown)
+    before = words.numbers(run.metrics.get("untrained") or {})
+    dim = shown.dim if shown else _whole(run.metrics.get("dim"))
     groups = settings.groups(run.made["recipe"], run.default)
     changed = [s for _, held in groups for s in held if s.changed]
     drawn = charts.curves(run.events, before)
@@ -138,7 +138,7 @@ def render_run(run: RunPage) -> str:
         title=f"{run.method} on {run.data}" if run.data else run.method,
         run=run,
         banner=_banner(run.status),
-        verdict=reading.verdict(run.metrics, dim=dim, chance=chance),
+        verdict=words.verdict(run.metrics, dim),
         tiles=_tiles(run, before, dim),
         metrics=_metric_table(run.metrics, before, dim),
         drawn=drawn,
@@ -154,6 +154,10 @@ def render_run(run: RunPage) -> str:
         surroundings=list(_surroundings(run.environment)),
         equation=equation(run.card.equation) if run.card else "",
     )
+
+
+def _whole(value: Any) -> int | None:
+    return int(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def _banner(status: Mapping[str, Any]) -> dict[str, str] | None:
@@ -193,42 +197,34 @@ def _surroundings(environment: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _chance(shown: Shown | None) -> float | None:
-    if shown is None or shown.labels is None or not (shown.labels >= 0).any():
-        return None
-    counts = np.bincount(shown.labels[shown.labels >= 0])
-    return float(counts.max() / counts.sum())
-
-
 def _tiles(run: RunPage, before: Mapping[str, float], dim: int | None) -> list[dict[str, Any]]:
     """The few numbers on top: what it reached, against the untrained encoder, and what it cost."""
-    values = reading.numbers(run.metrics)
+    values = words.numbers(run.metrics)
     out = []
     for name in ("knn", "linear", "r2", "map", "effective_rank", "uniformity", "alignment"):
         if name not in values:
             continue
-        held, value = reading.meaning(name), values[name]
-        better = reading.gain(name, value, before[name]) if name in before else None
-        tone = reading.read_metric(name, value, untrained=before.get(name), dim=dim).tone
-        unit = f"of {dim}" if name == "effective_rank" and dim else ""
-        delta = page.signed(value - before[name]) if name in before else ""
-        worse = better is not None and better < 0
-        out.append({"title": held.title, "value": value, "unit": unit, "delta": delta, "worse": worse, "tone": tone})
-    rates = [e["samples_per_s"] for e in run.events if isinstance(e.get("samples_per_s"), int | float)]
-    if rates:
-        out.append({"title": "Throughput", "value": statistics.median(rates), "unit": "samples/s"})
-    if "seconds" in values:
-        out.append({"title": "Time", "value": page.duration(values["seconds"]), "unit": ""})
-    return [{"delta": "", "worse": False, "tone": "", **tile} for tile in out]
+        value, held = values[name], before.get(name)
+        better = words.gain(name, value, held) if held is not None else None
+        said = words.read_one(run.metrics, name, dim)
+        tile = {"title": words.title(name), "value": value, "unit": f"of {dim}" if name == "effective_rank" else ""}
+        tile["delta"] = page.signed(value - held) if held is not None else ""
+        out.append({**tile, "worse": better is not None and better < 0, "level": said.level if said else ""})
+    return [{"delta": "", "worse": False, "level": "", **tile} for tile in out]
 
 
 def _metric_table(metrics: Mapping[str, Any], before: Mapping[str, float], dim: int | None) -> list[dict[str, Any]]:
     out = []
-    for name, value in reading.numbers(metrics).items():
-        held = before.get(name)
-        said = reading.read_metric(name, value, untrained=held, dim=dim)
-        out.append({"name": name, "value": value, "before": held, "meaning": reading.meaning(name), "reading": said})
-    return out
+    for name, value in words.numbers(metrics).items():
+        found = {"name": name, "title": words.title(name), "value": value, "before": before.get(name)}
+        out.append({**found, "metric": words.metric(name), "says": words.read_one(metrics, name, dim)})
+    return sorted(out, key=lambda row: _rank(str(row["name"])))
+
+
+def _rank(name: str) -> int:
+    """Place in the catalogue, which has the metrics to look at first first."""
+    names = list(METRICS)
+    return names.index(name) if name in names else len(names)
 
 
 def _first(shown: Shown) -> Any:
@@ -256,7 +252,6 @@ def _map(shown: Shown, tiles: Sheet | None) -> dict[str, Any]:
         out["targets"] = [float(f"{t:.5g}") for t in shown.targets]
     if tiles is not None:
         out["sheet"] = {"columns": tiles.columns, "lines": tiles.lines, "side": tiles.side, "step": tiles.step}
-        out["sheet"] |= {"crisp": tiles.crisp}
         out["tiles"] = tiles.tiles
     return out
 

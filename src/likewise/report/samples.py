@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from likewise.core.errors import InputError
 from likewise.evaluate.projection import TSNE_ROWS, Projection, project
+from likewise.functional.metrics import nearest
 
 NEIGHBOURS = 8
 Array = NDArray[Any]
@@ -165,13 +166,8 @@ def _nearest(features: torch.Tensor) -> tuple[Array, Array]:
     k = min(NEIGHBOURS, n - 1)
     if k < 1:
         return np.zeros((n, 0), int), np.zeros((n, 0), np.float32)
-    unit = torch.nn.functional.normalize(features, dim=1)
-    found = []
-    for rows in torch.split(torch.arange(n), 1024):
-        block = unit[rows] @ unit.T
-        block[torch.arange(len(rows)), rows] = -2  # below every cosine: a row is not its own neighbour
-        found.append(block.topk(k))
-    return torch.cat([f.indices for f in found]).numpy(), torch.cat([f.values for f in found]).numpy()
+    similarity, near = nearest(features, features, k, exclude=torch.arange(n))
+    return near.numpy(), similarity.numpy()
 
 
 def _vote(labels: Array, near: Array, similarity: Array, classes: int) -> Array:
