@@ -119,12 +119,6 @@ def _templates() -> Environment:
     )
     env.filters.update(signed=signed, duration=duration, size=size, script_json=script_json, paper_link=paper_link)
     env.filters["number"] = lambda value: number(value).replace("-", "\u2212")
-        number=lambda v: number(v).replace("-", "\u2212"),
-        signed=signed,
-        duration=duration,
-        size=size,
-        script_json=script_json,
-    )
     env.globals["DASH"] = DASH
     return env
 
