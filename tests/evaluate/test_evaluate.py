@@ -13,7 +13,7 @@ from likewise.core.learner import Learner
 from likewise.evaluate.catalogue import METRICS
 from likewise.evaluate.features import extract
 from likewise.evaluate.probes import BINS, check_split, evaluate, probe
-from likewise.evaluate.scores import SCORES
+from likewise.evaluate.scores import SCORES, of_views
 
 CLASSES = {name for score in SCORES for name in score.gives if score.needs == "classes"} | {"tolerance"}
 TARGETS = {"r2", "mae"}
@@ -177,7 +177,7 @@ def test_a_constant_embedding_of_sorted_classes_looks_bad(table):
 def test_without_labels_only_geometry_is_there(table):
     z, _ = clusters()
     out = evaluate(*table(z))
-    assert set(out) == {"effective_rank", "uniformity", "std", "anisotropy", "alignment", "lidar"} | ALWAYS
+    assert set(out) == {"effective_rank", "uniformity", "std", "anisotropy", "alignment", "apart", "lidar"} | ALWAYS
 
 
 def test_one_class_has_no_classification(table):
@@ -247,7 +247,7 @@ def test_probe_leaves_no_trace(learner, views, digits):
     out = probe(learner, views, digits, rows=600)
     assert_untouched(before, learner)
     assert set(out) == {
-        "knn", "linear", "effective_rank", "uniformity", "std", "anisotropy", "alignment", "lidar",
+        "knn", "linear", "effective_rank", "uniformity", "std", "anisotropy", "alignment", "apart", "lidar",
         "positive_hist", "negative_hist",
     }  # fmt: skip
     torch.manual_seed(77)
@@ -285,6 +285,14 @@ def test_probe_agrees_with_the_whole_evaluation(learner, views, digits):
         assert quick[name] == whole[name]
     assert abs(quick["linear"] - whole["linear"]) < 0.05
     assert quick["alignment"] == pytest.approx(whole["alignment"], rel=0.05)
+
+
+def test_apart_is_the_mean_distance_of_views_of_two_samples():
+    z = torch.randn(9, 3, 4, generator=torch.Generator().manual_seed(0)) + 1
+    unit = z / z.norm(dim=-1, keepdim=True)
+    pairs = [float((unit[i, 0] - unit[j, 1]).square().sum()) for i in range(9) for j in range(9) if i != j]
+    assert of_views(z)["apart"] == pytest.approx(np.mean(pairs))
+    assert of_views(torch.zeros(3, 2, 4))["apart"] == 0
 
 
 def test_histograms_count_pairs(table):

@@ -38,11 +38,11 @@ def test_every_metric_states_itself_in_a_line():
             ("bad", "linear: 0.30: no better than always answering the commonest label (0.31)"),
         ),
         (
-            {"alignment": 1.7, "anisotropy": 0.0},
+            {"alignment": 1.7, "apart": 2.0},
             ("bad", "two views of a sample are hardly closer than two samples (alignment 1.7, two samples 2)"),
         ),
         (
-            {"alignment": 0.2, "anisotropy": 0.0},
+            {"alignment": 0.2, "apart": 2.0},
             ("good", "views of a sample stay together (alignment 0.2, two samples 2)"),
         ),
         ({"lidar": 1.01}, ("bad", "samples can't be told apart beyond what augmentation changes (LiDAR 1 of 128)")),
@@ -63,6 +63,6 @@ def test_the_worst_news_come_first():
 def test_nothing_is_said_of_what_is_not_there():
     assert says({}) == []
     assert says({"knn": 0.9}) == []
-    assert says({"alignment": 0.0, "anisotropy": 1.0}) == []
+    assert says({"alignment": 0.0, "apart": 0.0}) == []
     assert read({"effective_rank": 1.0}) == []  # a rank without a width has no meaning
     assert [str(r) for r in read({"effective_rank": 1.2, "dim": 128.0})] == ["collapsed: effective rank 1.2 of 128"]

@@ -93,8 +93,9 @@ def probe(learner: Learner, views: Views, dataset: Dataset, *, rows: int = 2000,
 
     Returns:
         ``knn`` and ``linear`` (data with classes; a logistic regression with C = 0.1), ``effective_rank``,
-        ``uniformity``, ``std``, ``anisotropy``, ``alignment``, ``lidar`` (of two views), and ``positive_hist`` and
-        ``negative_hist``: counts in 40 bins of the cosines of two views of one sample, and of different samples.
+        ``uniformity``, ``std``, ``anisotropy``, ``alignment``, ``apart``, ``lidar`` (of two views), and
+        ``positive_hist`` and ``negative_hist``: counts in 40 bins of the cosines of two views of one sample, and of
+        views of different samples.
 
     Raises:
         InputError: no rows, a row on both sides, or features that are not finite.

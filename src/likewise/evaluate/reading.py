@@ -68,12 +68,8 @@ def _uniformity(metrics: Mapping[str, Any], dim: int) -> Reading | None:
 
 
 def _alignment(metrics: Mapping[str, Any], dim: int) -> Reading | None:
-    value, cosine = metrics.get("alignment"), metrics.get("anisotropy")
-    if value is None or cosine is None:
-        return None
-    # squared distance of two unrelated samples; with none to speak of, the collapse is told by others
-    apart = 2 - 2 * cosine
-    if apart < 0.05:
+    value, apart = metrics.get("alignment"), metrics.get("apart")
+    if value is None or apart is None or apart < 1e-3:  # all in one place: others tell
         return None
     share = value / apart
     text = f"alignment {value:.2g}, two samples {apart:.2g}"

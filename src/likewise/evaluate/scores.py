@@ -254,7 +254,7 @@ def spread(z: Tensor) -> dict[str, float]:
     }
 
 
-@_score("alignment", "lidar", needs="pairs")
+@_score("alignment", "apart", "lidar", needs="pairs")
 def _views(f: Frozen) -> dict[str, float]:
     return of_views(f.views(VIEW_ROWS, VIEWS))
 
@@ -266,8 +266,13 @@ def of_views(z: Tensor) -> dict[str, float]:
     """
     flat = z.flatten(0, 1)
     size = flat.var(0, unbiased=False).mean().sqrt()
+    a, b = F.normalize(z[:, :2].double(), dim=-1).unbind(1)
+    alignment, n = float(m.alignment(a, b)), len(a)
+    # the sum over all pairs of rows of a and b has a closed form; the pairs of one sample leave it again
+    every = n * (a.square().sum() + b.square().sum()) - 2 * (a.sum(0) * b.sum(0)).sum()
     return {
-        "alignment": float(m.alignment(z[:, 0], z[:, 1])),
+        "alignment": alignment,
+        "apart": (float(every) / n - alignment) / (n - 1),
         "lidar": float(m.lidar(z / size.clamp_min(torch.finfo(z.dtype).tiny))),
     }
 
