@@ -68,9 +68,7 @@ _ALL = (
     Metric("effective_rank", "effective rank", "directions in use (RankMe), 1 when collapsed", "higher", _GARRIDO),
     Metric("lidar", "LiDAR", "directions that tell samples apart beyond what augmentation changes", "higher", _THILAK),
     Metric("alignment", "alignment", "squared distance of two views of a sample: 0 same, 2 unrelated", "lower", _ISOLA),
-    Metric(
-        "apart", "apart", "squared distance of views of two samples, to read alignment against"
-    ),
+    Metric("apart", "apart", "squared distance of views of two samples, to read alignment against"),
     Metric("uniformity", "uniformity", "how evenly features cover the sphere: 0 collapsed, -4 evenly", "lower", _ISOLA),
     Metric("std", "spread", "deviation of unit features: 1 alike in all directions, 0 collapsed", "higher", _SIMSIAM),
     Metric("anisotropy", "anisotropy", "mean cosine of two test rows: 1 in a narrow cone", "neutral", _ETHAYARAJH),
