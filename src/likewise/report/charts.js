@@ -50,7 +50,7 @@ const likewise = (() => {
   };
 
   // The frame that every chart stands in: scales, grid, axis labels.
-  const frame = (width, height, x, y, { xlabel = "", yticks = 4, left = null } = {}) => {
+  const frame = (width, height, x, y, { xlabel = "", yticks = 5, left = null } = {}) => {
     const marks = ticks(y[0], y[1], yticks);
     const side = left ?? Math.max(28, 10 + 7 * Math.max(...marks.map((v) => tick(v).length)));
     const box = { left: side, right: width - 10, top: 8, bottom: height - (xlabel ? 38 : 22) };

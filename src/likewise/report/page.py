@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import os
+import urllib.parse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from markupsafe import Markup
 
 from likewise import __version__
 from likewise.core.errors import InputError
+from likewise.report.card import paper_link
 
 _HERE = Path(__file__).parent
 DASH = "–"
@@ -102,14 +104,9 @@ def data_uri(content: bytes, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def paper_link(paper: str) -> str:
-    """Address of a paper given as ``arXiv:2110.06848``, a DOI or a URL; "" when it is none of these."""
-    text = paper.strip()
-    if text.lower().startswith("arxiv:"):
-        return "https://arxiv.org/abs/" + text[6:].strip()
-    if text.lower().startswith("doi:") or text.startswith("10."):
-        return "https://doi.org/" + text.removeprefix("doi:").removeprefix("DOI:").strip()
-    return text.split()[0] if text.startswith(("https://", "http://")) else ""
+def address(path: str) -> str:
+    """A relative path as a link; signs that mean something in an address are quoted, so it can't be anything else."""
+    return urllib.parse.quote(path.replace("\\", "/"), errors="surrogateescape")
 
 
 @functools.cache
