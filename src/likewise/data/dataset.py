@@ -116,14 +116,14 @@ def _rows(column: View, index: Tensor) -> View:
 def split_by_key(keys: Sequence[str], share: float = 0.2) -> Tensor:
     """``(n,)`` bool: test rows, chosen by a hash of each key, so that new files never move old ones.
 
-    A set too small for the hash to fill both sides gets its first row as test. A share of 0 holds nothing out.
+    A set too small for the hash to fill both sides gets its first key as test. A share of 0 holds nothing out.
     """
     if not 0 <= share < 1:
         raise InputError(f"test_share={share}: the share of test samples is at least 0 and below 1")
     test = torch.tensor([_digest(key) / 2**64 < share for key in keys], dtype=torch.bool)
     if share > 0 and len(test) > 1 and (test.all() or not test.any()):
-        test[:] = False
-        test[0] = True
+        same = torch.tensor([key == keys[0] for key in keys])
+        test = same if not same.all() else torch.arange(len(keys)) == 0
     return test
 
 

@@ -168,7 +168,7 @@ def _read(path: Path, asked: int, size: int) -> Decoded | None:
         images = np.load(array, mmap_mode="c" if large else None, allow_pickle=False)
         if images.shape != (asked - len(found.skipped), 3, size, size) or images.dtype != np.uint8:
             raise ValueError("shape")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         _log.warning("%s is damaged: decoding the pictures again", array)

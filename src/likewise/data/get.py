@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import lzma
 import os
 import shutil
 import subprocess
@@ -71,8 +72,8 @@ def check(folder: Path, wanted: Source) -> None:
     for what, digest, pinned in found:
         if digest != pinned:
             raise InputError(
-                f"{wanted.about.name}: {what} have SHA-256 {digest[:16]}..., on record is {pinned[:16]}...; damaged, "
-                "or another version: --any-version takes it as it is"
+                f"{wanted.about.name}: SHA-256 of {what} is {digest[:16]}..., on record is {pinned[:16]}...; damaged, "
+                "or another version, which --any-version takes"
             )
 
 
@@ -174,9 +175,10 @@ def _members(package: Path, wanted: Source) -> Iterator[tuple[PurePosixPath, IO[
                 held = tar.extractfile(member) if member.isreg() and _is_used(path, wanted) else None
                 if held is not None:
                     yield path, held
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error) as error:
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError) as error:
         kinds = ".tar, .tgz, .zip, .whl or .deb"
-        raise InputError(f"{package.name} is not a whole {kinds} archive: {error}") from error
+        why = str(error).splitlines()[0].rstrip(":")
+        raise InputError(f"{package.name} is not a whole {kinds} archive: {why}") from error
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,10 +38,10 @@ class Loader:
         self.dataset, self.indices, self.ahead = dataset, indices, ahead
         self.waited = 0.0
 
-    def __iter__(self) -> Iterator[tuple[Tensor, dict[str, View]]]:
+    def __iter__(self) -> Generator[tuple[Tensor, dict[str, View]], None, None]:
         return self._threaded() if self.ahead else self._direct()
 
-    def _direct(self) -> Iterator[tuple[Tensor, dict[str, View]]]:
+    def _direct(self) -> Generator[tuple[Tensor, dict[str, View]], None, None]:
         indices = iter(self.indices)
         while True:
             started = time.perf_counter()
@@ -52,7 +52,7 @@ class Loader:
             self.waited += time.perf_counter() - started
             yield index, columns
 
-    def _threaded(self) -> Iterator[tuple[Tensor, dict[str, View]]]:
+    def _threaded(self) -> Generator[tuple[Tensor, dict[str, View]], None, None]:
         ready: queue.Queue[Any] = queue.Queue(self.ahead)
         stop = threading.Event()
 

@@ -1,7 +1,9 @@
 """The data sources that have names. Importing this module registers every ``data`` part."""
 
 import gzip
+import math
 import re
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -122,9 +124,10 @@ def _read_idx(folder: Path, name: str, axes: int) -> Tensor:
         raise InputError(f"no file {name} in {folder}")
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} can't be read: {error}") from error
-    shape = tuple(int(s) for s in np.frombuffer(data[4 : 4 + 4 * axes], dtype=">i4"))
-    if data[:4] != bytes((0, 0, 8, axes)) or len(data) != 4 + 4 * axes + int(np.prod(shape)):
+    start = 4 + 4 * axes
+    shape = tuple(int.from_bytes(data[i : i + 4], "big") for i in range(4, start, 4))
+    if data[:4] != bytes((0, 0, 8, axes)) or len(data) != start + math.prod(shape):
         raise InputError(f"{path} is not an IDX file of bytes with {axes} axes, or not a whole one")
-    return torch.from_numpy(np.frombuffer(data, np.uint8, offset=4 + 4 * axes).reshape(shape).copy())
+    return torch.from_numpy(np.frombuffer(data, np.uint8, offset=start).reshape(shape).copy())
