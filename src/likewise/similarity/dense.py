@@ -22,10 +22,11 @@ def log_sum(logits: Tensor, dim: int, keepdim: bool = False) -> Tensor:
 
 def blocks(rule: Rule, comm: Collective) -> list[Rule | None]:
     """The rule for the candidates of each process, in rank order."""
+    payload = rule.payload()
     if comm.world == 1:
-        return [rule.block(rule.payload, True)]
-    sizes = [int(s) for s in comm.gather(torch.tensor([len(p) for p in rule.payload[:1]] or [0]))]
-    parts = [comm.gather(p).split(sizes) for p in rule.payload]
+        return [rule.block(payload, True)]
+    sizes = [int(s) for s in comm.gather(torch.tensor([len(p) for p in payload[:1]] or [0]))]
+    parts = [comm.gather(p).split_with_sizes(sizes) for p in payload]
     return [rule.block(tuple(p[r] for p in parts), r == comm.rank) for r in range(comm.world)]
 
 

@@ -8,8 +8,8 @@ from typing import Literal, cast, get_args
 from likewise.core.errors import InputError, near
 
 Mode = Literal["auto", "dense", "tiled"]
-"""``dense``: plain PyTorch on the whole matrix, the reference. ``tiled``: linear memory. ``auto``: as :func:`using` says,
-else the fastest."""
+"""``dense``: plain PyTorch on the whole matrix, the reference. ``tiled``: linear memory, the ring over processes.
+``auto``: as the surrounding :func:`using` says, else tiled, which is the faster one at every size."""
 
 _default: ContextVar[Mode] = ContextVar("similarity", default="auto")
 

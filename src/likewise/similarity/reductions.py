@@ -12,8 +12,12 @@ import torch
 from torch import Tensor
 
 from likewise.core.comm import Collective
-from likewise.similarity import dense
+from likewise.similarity import dense, ring
+from likewise.similarity.autograd import Attend, LogSumExp, WeightedSum
+from likewise.similarity.mode import resolve
 from likewise.similarity.rules import Bias, Drop, Rule, Term
+from likewise.similarity.spread import RingAttend, RingLogSumExp, RingWeightedSum
+from likewise.similarity.tiles import Sweep, checked_tile
 
 SINGLE = Collective()
 """One process: every verb is the identity."""
@@ -96,18 +100,37 @@ def attend(
     ``values (m, v)`` are the candidates themselves when None. An anchor without candidates gets ``-inf`` and zeros.
     The expectation of the similarity itself is ``(anchors * mean).sum(1)``. Other arguments as :func:`row_lse`.
     """
-    return dense.attend(anchors, candidates, values, Term(scale, drop, bias), comm)
+    anchors, candidates, *rest = _full(anchors, candidates, *([] if values is None else [values]))
+    carried = rest[0] if rest else None
+    term = Term(scale, tuple(drop), tuple(bias))
+    with torch.autocast(anchors.device.type, enabled=False):
+        if _is_dense(similarity, comm):
+            return dense.attend(anchors, candidates, carried, term, comm)
+        return _attend(_sweep(anchors, candidates, [term], False, tile), anchors, candidates, carried, scale, comm)
 
 
 def weighted_sum(
-    n: int, candidates: Tensor, rule: Rule, *, comm: Collective = SINGLE, similarity: str = "auto"
+    n: int,
+    candidates: Tensor,
+    rule: Rule,
+    *,
+    comm: Collective = SINGLE,
+    similarity: str = "auto",
+    tile: int | None = None,
 ) -> Tensor:
     """``sum_j w_ij c_j`` for ``n`` anchors, ``(n, d)``, with a rule's values as the weights ``w``.
 
     A weighted sum of similarities is a similarity with this sum: ``(anchors * weighted_sum(...)).sum(1)``.
     A ``Drop`` rule counts as 0 or 1.
     """
-    return dense.weighted_sum(n, candidates, rule, comm)
+    [candidates] = _full(candidates)
+    with torch.autocast(candidates.device.type, enabled=False):
+        if _is_dense(similarity, comm):
+            return dense.weighted_sum(n, candidates, rule, comm)
+        side = checked_tile(tile, candidates.shape[1], candidates.dtype, candidates.device)
+        if comm.world > 1:
+            return RingWeightedSum.apply(rule, n, side, comm, candidates)
+        return WeightedSum.apply(rule, n, side, candidates)
 
 
 def same_sum(
@@ -121,7 +144,7 @@ def same_sum(
         col_keys: ``(m,)`` int64 key of each candidate.
         comm: the processes.
     """
-    keys = comm.gather(torch.cat([row_keys, col_keys])).unique()
+    keys = torch.unique(comm.gather(torch.cat([row_keys, col_keys])))
     where = torch.searchsorted(keys, col_keys)
     total = comm.sum(candidates.new_zeros((len(keys), candidates.shape[1])).index_add(0, where, candidates))
     count = comm.sum(torch.bincount(where, minlength=len(keys)))
@@ -134,6 +157,37 @@ def combine(*lses: Tensor) -> Tensor:
     return dense.log_sum(torch.stack(lses), 0)
 
 
+def _full(*tensors: Tensor) -> list[Tensor]:
+    """Tensors in float32 or better."""
+    return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
+
+
+def _is_dense(similarity: str, comm: Collective) -> bool:
+    """Whether to take the plain path: asked for, or a collective that the ring can't talk over."""
+    return resolve(similarity) == "dense" or (comm.world > 1 and not ring.possible(comm))
+
+
+def _sweep(anchors: Tensor, candidates: Tensor | None, terms: Sequence[Term], both: bool, tile: int | None) -> Sweep:
+    # scales are passed beside the sweep: it must not hold on to their graph
+    fixed = tuple(Term(0.0, term.drop, term.bias) for term in terms)
+    symmetric = candidates is None and all(rule.symmetric() for term in terms for rule in term.rules())
+    side = checked_tile(tile, anchors.shape[1], anchors.dtype, anchors.device)
+    return Sweep(len(anchors), len(anchors if candidates is None else candidates), symmetric, both, fixed, side)
+
+
+def _attend(
+    sweep: Sweep,
+    anchors: Tensor,
+    candidates: Tensor,
+    values: Tensor | None,
+    scale: float | Tensor,
+    comm: Collective,
+) -> tuple[Tensor, Tensor]:
+    if comm.world > 1:
+        return RingAttend.apply(sweep, comm, anchors, candidates, values, scale)
+    return Attend.apply(sweep, anchors, candidates, values, scale)
+
+
 def _run(
     anchors: Tensor,
     candidates: Tensor | None,
@@ -143,4 +197,22 @@ def _run(
     similarity: str,
     tile: int | None,
 ) -> list[tuple[Tensor, Tensor | None]]:
-    return dense.lse(anchors, anchors if candidates is None else candidates, terms, both, comm)
+    anchors, *rest = _full(anchors, *([] if candidates is None else [candidates]))
+    columns = rest[0] if rest else anchors
+    scales = [term.scale for term in terms]
+    with torch.autocast(anchors.device.type, enabled=False):
+        if _is_dense(similarity, comm):
+            return dense.lse(anchors, columns, terms, both, comm)
+        sweep = _sweep(anchors, rest[0] if rest else None, terms, both, tile)
+        if len(terms) == 1 and rest and not both and _constant(columns) and not _constant(anchors):
+            # the softmax mean of constant candidates is the gradient: no second sweep
+            return [(_attend(sweep, anchors, columns, None, scales[0], comm)[0], None)]
+        if comm.world > 1:
+            out = RingLogSumExp.apply(sweep, comm, anchors, rest[0] if rest else None, *scales)
+        else:
+            out = LogSumExp.apply(sweep, anchors, None if sweep.symmetric else columns, *scales)
+    return [(out[k], out[len(terms) + k] if both else None) for k in range(len(terms))]
+
+
+def _constant(rows: Tensor) -> bool:
+    return not (torch.is_grad_enabled() and rows.requires_grad)

@@ -7,7 +7,7 @@ candidates, so a rule can be asked for the block of any process (:meth:`Rule.blo
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,83 +16,80 @@ Pairs = tuple[Tensor, Tensor]
 """Rows and columns ``(p,)``, int64, of a list of pairs."""
 
 
-class Rule(Protocol):
+class Rule:
     """What the reductions ask of a rule over ``n`` anchors and ``m`` candidates."""
 
-    @property
     def payload(self) -> tuple[Tensor, ...]:
-        """The candidates' side of the rule: tensors with ``m`` rows."""
-        ...
+        """The candidates' side of the rule, which travels with them: tensors with ``m`` rows."""
+        return ()
 
     def block(self, payload: tuple[Tensor, ...], own: bool) -> "Rule | None":
-        """The rule for the candidates of one process (``own``: this one's), or None where it says nothing."""
-        ...
+        """The rule for the candidates of one process (``own``: this one's), or None where it says nothing.
 
-    def symmetric(self) -> bool:
-        """Whether pair (i, j) is judged as (j, i), when anchors and candidates are the same rows."""
-        ...
-
-    def tile(self, rows: slice, cols: slice) -> Tensor:
-        """The rule's values for these anchors and candidates, ``(r, c)``."""
-        ...
-
-
-class Drop(Rule, Protocol):
-    """A rule whose true pairs do not count. ``tile`` is bool."""
-
-    def pairs(self, n: int, m: int) -> Pairs | None:
-        """All dropped pairs as a list, or None when there are too many to list."""
-        ...
-
-
-class Bias(Rule, Protocol):
-    """A rule that adds to the logits of pairs. ``tile`` is float; ``-inf`` drops the pair."""
-
-
-@dataclass(frozen=True)
-class Self:
-    """Drops pair (i, i) of this process: anchors are the first rows of the candidates."""
-
-    payload: tuple[Tensor, ...] = ()
-
-    def block(self, payload: tuple[Tensor, ...], own: bool) -> "Self | None":
+        As it stands here: a rule about pairs within one process.
+        """
         return self if own else None
 
     def symmetric(self) -> bool:
+        """Whether pair (i, j) is judged as (j, i), when anchors and candidates are the same rows."""
+        return False
+
+    def tile(self, rows: slice, cols: slice) -> Tensor:
+        """The rule's values for these anchors and candidates, ``(r, c)``."""
+        raise NotImplementedError(f"{type(self).__name__}: tile() is abstract")
+
+
+class Drop(Rule):
+    """A rule whose true pairs do not count; ``tile`` is bool."""
+
+    def pairs(self, n: int, m: int) -> Pairs | None:
+        """All dropped pairs as a list, or None when they are too many to list."""
+        return None
+
+
+class Bias(Rule):
+    """A rule that adds to the logits of pairs; ``tile`` is float, ``-inf`` drops the pair."""
+
+
+@dataclass(frozen=True, eq=False)
+class Self(Drop):
+    """Drops pair (i, i) of this process: the anchors are the first rows of the candidates."""
+
+    def symmetric(self) -> bool:
+        """Always."""
         return True
 
     def pairs(self, n: int, m: int) -> Pairs:
+        """The diagonal."""
         i = torch.arange(min(n, m))
         return i, i
 
     def tile(self, rows: slice, cols: slice) -> Tensor:
+        """True on the diagonal."""
         return torch.arange(rows.start, rows.stop)[:, None] == torch.arange(cols.start, cols.stop)
 
 
-@dataclass(frozen=True)
-class Own:
+@dataclass(frozen=True, eq=False)
+class Own(Drop):
     """Drops pair (i, ``index[i]``) of this process: the anchor's own positive, say. ``index (n,)`` int64."""
 
     index: Tensor
-    payload: tuple[Tensor, ...] = ()
-
-    def block(self, payload: tuple[Tensor, ...], own: bool) -> "Own | None":
-        return self if own else None
 
     def symmetric(self) -> bool:
-        i = torch.arange(len(self.index), device=self.index.device)
-        inside = self.index < len(self.index)
-        return bool(inside.all()) and bool((self.index[self.index] == i).all())
+        """When the index is its own inverse."""
+        return _inverts_itself(self.index)
 
     def pairs(self, n: int, m: int) -> Pairs:
+        """One pair per anchor."""
         return torch.arange(n, device=self.index.device), self.index
 
     def tile(self, rows: slice, cols: slice) -> Tensor:
+        """True at the index of each row."""
         return self.index[rows, None] == torch.arange(cols.start, cols.stop, device=self.index.device)
 
 
-@dataclass(frozen=True)
-class Same:
+@dataclass(frozen=True, eq=False)
+class Same(Drop):
     """Drops pairs whose keys are equal (ids, labels), but keeps pair (i, ``keep[i]``) of this process.
 
     Attributes:
@@ -100,31 +97,33 @@ class Same:
         cols: ``(m,)`` int64 key of each candidate.
         keep: ``(n,)`` int64, the candidate of this process that each anchor keeps in spite of its key (its
             positive), or None.
+        limit: pairs are listed while there are at most this many per row and column, else compared tile by tile.
     """
 
     rows: Tensor
     cols: Tensor
     keep: Tensor | None = None
+    limit: int = 16
 
-    LISTED = 16
-    """Pairs are listed while there are fewer than this many per row and column, else compared tile by tile."""
-
-    @property
     def payload(self) -> tuple[Tensor, ...]:
+        """The candidates' keys."""
         return (self.cols,)
 
     def block(self, payload: tuple[Tensor, ...], own: bool) -> "Same":
+        """The same keys of the anchors against other candidates."""
         return replace(self, cols=payload[0], keep=self.keep if own else None)
 
     def symmetric(self) -> bool:
+        """When both sides have the same keys and keep each other."""
         same = self.rows is self.cols or torch.equal(self.rows, self.cols)
-        return same and (self.keep is None or Own(self.keep).symmetric())
+        return same and (self.keep is None or _inverts_itself(self.keep))
 
     def pairs(self, n: int, m: int) -> Pairs | None:
+        """Equal keys, found by sorting; None above the limit."""
         keys, order = self.cols.sort()
         first = torch.searchsorted(keys, self.rows)
         count = torch.searchsorted(keys, self.rows, right=True) - first
-        if int(count.sum()) > self.LISTED * (n + m):
+        if int(count.sum()) > self.limit * (n + m):
             return None
         i = torch.arange(n, device=keys.device).repeat_interleave(count)
         start = count.cumsum(0) - count
@@ -136,73 +135,73 @@ class Same:
         return i[other], j[other]
 
     def tile(self, rows: slice, cols: slice) -> Tensor:
+        """True where keys are equal and the pair isn't kept."""
         same = self.rows[rows, None] == self.cols[None, cols]
         if self.keep is not None:
             same &= self.keep[rows, None] != torch.arange(cols.start, cols.stop, device=same.device)
         return same
 
 
-@dataclass(frozen=True)
-class Different:
-    """Drops pairs whose keys differ: what is left are pairs of one label."""
+@dataclass(frozen=True, eq=False)
+class Different(Drop):
+    """Drops pairs whose keys differ: what is left are pairs of one label. ``rows (n,)``, ``cols (m,)`` int64."""
 
     rows: Tensor
     cols: Tensor
 
-    @property
     def payload(self) -> tuple[Tensor, ...]:
+        """The candidates' keys."""
         return (self.cols,)
 
     def block(self, payload: tuple[Tensor, ...], own: bool) -> "Different":
+        """The same keys of the anchors against other candidates."""
         return replace(self, cols=payload[0])
 
     def symmetric(self) -> bool:
+        """When both sides have the same keys."""
         return self.rows is self.cols or torch.equal(self.rows, self.cols)
 
-    def pairs(self, n: int, m: int) -> Pairs | None:
-        return None
-
     def tile(self, rows: slice, cols: slice) -> Tensor:
+        """True where keys differ."""
         return self.rows[rows, None] != self.cols[None, cols]
 
 
-@dataclass(frozen=True)
-class Listed:
-    """Drops the listed pairs of this process, or adds ``values (p,)`` to their logits when used as a bias.
-
-    A pair listed twice is dropped once; as a bias its values add up.
-    """
+@dataclass(frozen=True, eq=False)
+class Listed(Drop):
+    """Drops the listed pairs of this process: ``rows (p,)`` and ``cols (p,)`` int64; a pair may be listed twice."""
 
     rows: Tensor
     cols: Tensor
-    values: Tensor | None = None
-    payload: tuple[Tensor, ...] = ()
-
-    def block(self, payload: tuple[Tensor, ...], own: bool) -> "Listed | None":
-        return self if own else None
-
-    def symmetric(self) -> bool:
-        return False
 
     def pairs(self, n: int, m: int) -> Pairs:
+        """The list."""
         return self.rows, self.cols
 
     def tile(self, rows: slice, cols: slice) -> Tensor:
-        inside = (
-            (self.rows >= rows.start) & (self.rows < rows.stop) & (self.cols >= cols.start) & (self.cols < cols.stop)
-        )
-        at = (self.rows[inside] - rows.start, self.cols[inside] - cols.start)
-        shape = (rows.stop - rows.start, cols.stop - cols.start)
-        if self.values is None:
-            found = torch.zeros(shape, dtype=torch.bool, device=self.rows.device)
-            found[at] = True
-            return found
-        out = self.values.new_zeros(shape)
-        return out.index_put_(at, self.values[inside], accumulate=True)
+        """True at the listed pairs of this tile."""
+        _, at = _inside(self.rows, self.cols, rows, cols)
+        found = torch.zeros(rows.stop - rows.start, cols.stop - cols.start, dtype=torch.bool, device=self.rows.device)
+        found[at] = True
+        return found
 
 
-@dataclass(frozen=True)
-class Kernel:
+@dataclass(frozen=True, eq=False)
+class ListedBias(Bias):
+    """Adds ``values (p,)`` to the logits of the listed pairs of this process; a pair listed twice gets both."""
+
+    rows: Tensor
+    cols: Tensor
+    values: Tensor
+
+    def tile(self, rows: slice, cols: slice) -> Tensor:
+        """The values at the listed pairs of this tile, else 0."""
+        inside, at = _inside(self.rows, self.cols, rows, cols)
+        out = self.values.new_zeros(rows.stop - rows.start, cols.stop - cols.start)
+        return out.index_put_(at, self.values.detach()[inside], accumulate=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel(Bias):
     """Adds ``function(rows_tile, cols_tile)`` to the logits: a function of side embeddings (or prices, times, ...).
 
     Attributes:
@@ -217,42 +216,44 @@ class Kernel:
     function: Callable[[Tensor, Tensor], Tensor]
     commutes: bool = False
 
-    @property
     def payload(self) -> tuple[Tensor, ...]:
+        """What is known of the candidates."""
         return (self.cols,)
 
     def block(self, payload: tuple[Tensor, ...], own: bool) -> "Kernel":
+        """The same function of the anchors and other candidates."""
         return replace(self, cols=payload[0])
 
     def symmetric(self) -> bool:
+        """When the function commutes and both sides are the same."""
         return self.commutes and (self.rows is self.cols or torch.equal(self.rows, self.cols))
 
     def tile(self, rows: slice, cols: slice) -> Tensor:
+        """The function of this tile."""
         with torch.no_grad():
             return self.function(self.rows[rows], self.cols[cols])
 
 
-@dataclass(frozen=True)
-class Columns:
+@dataclass(frozen=True, eq=False)
+class Columns(Bias):
     """Adds ``values (m,)`` of each candidate to its logits: a log prior, a log count."""
 
     values: Tensor
 
-    @property
     def payload(self) -> tuple[Tensor, ...]:
-        return (self.values,)
+        """The values."""
+        return (self.values.detach(),)
 
     def block(self, payload: tuple[Tensor, ...], own: bool) -> "Columns":
+        """The values of other candidates."""
         return Columns(payload[0])
 
-    def symmetric(self) -> bool:
-        return False
-
     def tile(self, rows: slice, cols: slice) -> Tensor:
+        """The values of these candidates, for each row."""
         return self.values.detach()[None, cols].expand(rows.stop - rows.start, -1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Term:
     """One log-sum-exp of a sweep: ``log sum_j exp(scale <a_i, c_j> + bias_ij)`` over the pairs that are not dropped.
 
@@ -265,3 +266,23 @@ class Term:
     scale: float | Tensor
     drop: Sequence[Drop] = ()
     bias: Sequence[Bias] = ()
+
+    def rules(self) -> tuple[Rule, ...]:
+        """All its rules, in one order."""
+        return (*self.drop, *self.bias)
+
+    def of(self, rules: Sequence[Any]) -> "Term":
+        """The term with other rules in the same order; None where a rule has nothing to say."""
+        drop, bias = rules[: len(self.drop)], rules[len(self.drop) :]
+        return Term(self.scale, tuple(r for r in drop if r is not None), tuple(r for r in bias if r is not None))
+
+
+def _inverts_itself(index: Tensor) -> bool:
+    inside = (index >= 0) & (index < len(index))
+    return bool(inside.all()) and bool((index[index] == torch.arange(len(index), device=index.device)).all())
+
+
+def _inside(i: Tensor, j: Tensor, rows: slice, cols: slice) -> tuple[Tensor, Pairs]:
+    """Which listed pairs lie in a tile, and where."""
+    inside = (i >= rows.start) & (i < rows.stop) & (j >= cols.start) & (j < cols.stop)
+    return inside, (i[inside] - rows.start, j[inside] - cols.start)

@@ -1,0 +1,37 @@
+"""The table of kernels: what a back end provides, one entry per kind of device."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from likewise.similarity import attention, backward, forward
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The sweeps of one back end; the eager functions say what each takes and gives, and are its reference.
+
+    Attributes:
+        lse_forward: see :func:`likewise.similarity.forward.lse_forward`.
+        lse_backward: see :func:`likewise.similarity.backward.lse_backward`.
+        attend_forward: see :func:`likewise.similarity.attention.attend_forward`.
+        attend_backward: see :func:`likewise.similarity.attention.attend_backward`.
+    """
+
+    lse_forward: Callable[..., Any]
+    lse_backward: Callable[..., Any]
+    attend_forward: Callable[..., Any]
+    attend_backward: Callable[..., Any]
+
+
+EAGER = Kernels(forward.lse_forward, backward.lse_backward, attention.attend_forward, attention.attend_backward)
+
+BACKENDS: dict[str, Kernels] = {}
+"""Kernels by device type, where there are faster ones than the eager."""
+
+
+def kernels(device: torch.device) -> Kernels:
+    """The kernels for tensors of a device."""
+    return BACKENDS.get(device.type, EAGER)
