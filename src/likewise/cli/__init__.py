@@ -3,8 +3,9 @@
 import sys
 from collections.abc import Sequence
 
-from likewise.cli.app import app
+from likewise.cli.app import VERBS, build
 from likewise.cli.exits import explained
+from likewise.core.errors import InputError, near
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -14,7 +15,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: without the program's name; those of the process by default.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    verb = [a for a in given if a != "--debug"] or ["--help"]
+    rest = [a for a in given if a != "--debug"] or ["--help"]
     with explained(given) as outcome:
-        outcome.code = app(verb, prog_name="likewise", standalone_mode=False) or 0
+        if not rest[0].startswith("-") and rest[0] not in VERBS:
+            raise InputError(f"unknown verb {rest[0]!r}{near(rest[0], VERBS)} (likewise --help says what each does)")
+        outcome.code = build(rest[0])(rest, prog_name="likewise", standalone_mode=False) or 0
     return outcome.code

@@ -1,64 +1,33 @@
 """The verbs and where each one is."""
 
-import inspect
-import re
-from collections.abc import Callable
+import importlib
+from typing import Annotated
 
 import typer
 
 from likewise import __version__
-from likewise.cli.check import check
-from likewise.cli.compare import compare
-from likewise.cli.embed import embed
-from likewise.cli.evaluate import evaluate
-from likewise.cli.methods import methods
-from likewise.cli.new import new
-from likewise.cli.report import report
-from likewise.cli.runs import runs
-from likewise.cli.search import search
-from likewise.cli.show import show
-from likewise.cli.train import train
+from likewise.cli.help import help_of
 
-app = typer.Typer(
-    name="likewise",
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+VERBS = (
+    "methods",
+    "show",
+    "data",
+    "train",
+    "runs",
+    "report",
+    "embed",
+    "search",
+    "evaluate",
+    "compare",
+    "new",
+    "check",
 )
-VERBS: dict[str, Callable[..., None]] = {
-    "methods": methods,
-    "show": show,
-    "train": train,
-    "runs": runs,
-    "report": report,
-    "embed": embed,
-    "search": search,
-    "evaluate": evaluate,
-    "compare": compare,
-    "new": new,
-    "check": check,
-}
-
-
-def _help(verb: Callable[..., object]) -> str:
-    """A docstring for the terminal: blocks of examples keep their lines (the parser's sign for that is a backspace)."""
-    return re.sub(r"^(Examples|Start here):$", "\b\n\\g<0>", inspect.getdoc(verb) or "", flags=re.MULTILINE)
-
-
-for _name, _verb in VERBS.items():
-    app.command(_name, help=_help(_verb))(_verb)
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"likewise {__version__}")
-        raise typer.Exit
+"""Each is a function of its name in the module of its name, or a group of verbs called ``app`` there."""
 
 
 def likewise(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
-    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an unexpected error; goes anywhere."),
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of any error; goes anywhere.")] = False,
 ) -> None:
     """Learn embeddings from what is alike.
 
@@ -71,6 +40,25 @@ def likewise(
 
     Every verb has --help with examples, and --json for programs.
     """
+    if version:
+        typer.echo(f"likewise {__version__}")
+        raise typer.Exit
 
 
-app.callback(help=_help(likewise))(likewise)
+def build(verb: str | None = None) -> typer.Typer:
+    """The command line with one verb, or with all. One is enough to run it, and takes a third of the time."""
+    app = typer.Typer(
+        name="likewise",
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    )
+    app.callback(invoke_without_command=True, help=help_of(likewise))(likewise)
+    for name in VERBS if verb not in VERBS else (verb,):
+        module = importlib.import_module(f"likewise.cli.{name}")
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=name)
+        else:
+            app.command(name, help=help_of(getattr(module, name)))(getattr(module, name))
+    return app

@@ -20,7 +20,9 @@ def compare(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the runs and the page.")] = Path("runs/compare"),
     json: Json = False,
 ) -> None:
-    """Train methods over seeds; print mean, spread and a paired test; write a page. Run it again to go on.
+    """Train methods over seeds and compare them.
+
+    Prints mean, spread and a paired test, and writes a page. Stopped? The same command goes on where it was.
 
     Examples:
       likewise compare simclr dcl --data digits

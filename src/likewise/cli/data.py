@@ -35,11 +35,15 @@ def sources(context: typer.Context, json: Json = False) -> None:
         terminal.emit([{**asdict(a), "here": here, "folder": places[name]} for name, a, here in records])
         return
     rows = [
-        (name, f"{a.samples:,}", a.size, a.licence, "yes" if here else f"likewise data get {name}", a.says)
+        (name, f"{a.samples:,}", a.size, a.licence, "yes" if here else f"likewise data get {name}", _what(a))
         for name, a, here in records
     ]
     terminal.table(("source", "samples", "size", "licence", "here", "what"), rows)
     terminal.line("next", "likewise data show NAME", "likewise train dcl --data NAME|PATH")
+
+
+def _what(about: catalogue.About) -> str:
+    return f"{about.says}; for {about.serves}; from {about.origin}"
 
 
 def get(
@@ -142,5 +146,5 @@ def _facts(dataset: "Dataset") -> dict[str, Any]:
 
 
 app.callback(invoke_without_command=True, help=help_of(sources))(sources)
-app.command("get", help=help_of(get))(get)
-app.command("show", help=help_of(show))(show)
+app.command("get", help=help_of(get), short_help="Bring a source into the cache.")(get)
+app.command("show", help=help_of(show), short_help="Show what is in some data.")(show)

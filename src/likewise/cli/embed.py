@@ -27,7 +27,9 @@ def embed(
     batch: Annotated[int, typer.Option(min=1, help="Samples at a time.")] = 512,
     json: Json = False,
 ) -> None:
-    """Write the embeddings of data: id, key (path), label if there is one, and the vector of unit length.
+    """Write the embeddings of data into a file.
+
+    A row per sample: id, key (its path), label if there is one, and the vector of unit length.
 
     Examples:
       likewise embed runs/photos ~/photos --out photos.parquet

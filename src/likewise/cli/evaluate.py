@@ -18,9 +18,10 @@ def evaluate(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Measure the frozen features of a run: kNN, linear probe, few-shot, clustering, retrieval, geometry.
+    """Measure what a run learned.
 
-    Nothing is trained but the probes; train and test samples are never mixed.
+    kNN, linear probe, few-shot, clustering, retrieval and geometry of the frozen features on the test split. Nothing is
+    trained but the probes, on the training split.
 
     Examples:
       likewise evaluate runs/photos

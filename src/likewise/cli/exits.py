@@ -14,6 +14,7 @@ from pathlib import Path
 
 import typer
 
+from likewise.cli.app import VERBS
 from likewise.core.errors import InputError
 
 OK, BUG, INPUT, DIVERGED, PREEMPTED, INTERRUPTED = 0, 1, 2, 3, 75, 130
@@ -72,13 +73,17 @@ def _explain(error: Exception, arguments: Sequence[str]) -> int:
         return INPUT
     code = getattr(error, "exit_code", None)
     if isinstance(code, int):
-        _say(str(error))
+        _say(str(error) if code in (INTERRUPTED, PREEMPTED) else f"error: {error}")
         return code
     if isinstance(error, OSError) and error.errno in _SYSTEM:
         where = f"{error.filename}: " if error.filename is not None else ""
         _say(f"error: {where}{_SYSTEM[error.errno]}")
         return INPUT
-    _say(f"error: {type(error).__name__}: {_first_line(error)} (the full traceback is in {_save_traceback(arguments)})")
+    try:
+        where = f"the full traceback is in {_save_traceback(arguments)}"
+    except OSError:
+        where = "--debug shows the traceback"
+    _say(f"error: {type(error).__name__}: {_first_line(error)} ({where})")
     return BUG
 
 
@@ -93,8 +98,6 @@ def _first_line(error: Exception) -> str:
 
 def _help_for(arguments: Sequence[str]) -> str:
     verb = next((a for a in arguments if not a.startswith("-")), None)
-    from likewise.cli.app import VERBS
-
     return f" (likewise {verb} --help shows how)" if verb in VERBS else " (likewise --help lists the verbs)"
 
 

@@ -23,7 +23,9 @@ def new(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where to write.")] = Path(),
     json: Json = False,
 ) -> None:
-    """Write a method of your own: one file with class, card and recipes that trains as it is, and its test.
+    """Write a method of your own to start from.
+
+    One file with class, card and recipes that trains as it is, and its test.
 
     Examples:
       likewise new my-method
@@ -39,7 +41,8 @@ def new(
     text = (
         Template(METHOD).substitute(slug=slug, name=name, module=module) if like is None else renamed(like, slug, name)
     )
-    files = {out / f"{module}.py": text, out / f"test_{module}.py": Template(TEST).substitute(name=name, module=module)}
+    test = TEST if like is None else TEST.split("\n\n\ndef test_views")[0] + "\n"
+    files = {out / f"{module}.py": text, out / f"test_{module}.py": Template(test).substitute(name=name, module=module)}
     for path in files:
         if path.exists():
             raise InputError(f"{path} exists already: choose another name or --out")
@@ -60,34 +63,44 @@ def new(
 def renamed(like: str, slug: str, name: str) -> str:
     """The source of the method ``like`` as a method of its own: another slug and class, no claim, no fixture.
 
-    Of the other methods in the same file stays what ``like`` needs, as plain classes and functions.
+    What it needs of other methods in the same file is imported from there.
     """
     listing = registry.listing(like)
     source = listing.path.read_text(encoding="utf-8")
     defined = {n.name: n for n in ast.parse(source).body if isinstance(n, ast.ClassDef | ast.FunctionDef)}
     mine = next(n for n in defined.values() for call in _decorators(n, "register") if _slug(call) == like)
-    needed = {mine.name}
-    needed |= {
-        n.name for n in defined.values() for c in _decorators(n, "recipe") if ast.unparse(c.args[0]) == mine.name
-    }
-    while grown := {i for name in needed for i in _names(defined[name]) if i in defined} - needed:
+    owners = {n.name: ast.unparse(c.args[0]) for n in defined.values() for c in _decorators(n, "recipe")}
+    owners |= {n.name: n.name for n in defined.values() if _decorators(n, "register")}
+    needed = {mine.name, *(n for n, owner in owners.items() if owner == mine.name)}
+    foreign = set(owners) - needed
+    while grown := {i for n in needed - foreign for i in _names(defined[n]) if i in defined} - needed:
         needed |= grown
-    edits: list[tuple[int, int, str]] = []  # first line, line after the last one, text instead
-    for node in defined.values():
-        first = min([d.lineno for d in node.decorator_list], default=node.lineno)
-        if node.name not in needed:
-            edits.append((first - 1, node.end_lineno or node.lineno, ""))
-        elif node is mine:
-            edits += [edit for call in _decorators(node, "register") for edit in _card_edits(call, slug, name)]
-        else:
-            foreign = [c for c in _decorators(node, "recipe") if ast.unparse(c.args[0]) != mine.name]
-            for call in [*_decorators(node, "register"), *foreign]:
-                edits.append((call.lineno - 1, call.end_lineno or call.lineno, ""))
     lines = source.splitlines(keepends=True)
-    for first, last, text in sorted(edits, reverse=True):
+    cards = [edit for call in _decorators(mine, "register") for edit in _card_edits(call, slug, name)]
+    dropped = [n for n in defined.values() if n.name not in needed or n.name in foreign]
+    spans = [(min([d.lineno for d in n.decorator_list], default=n.lineno) - 1, n.end_lineno or 0, "") for n in dropped]
+    for first, last, text in sorted([*cards, *spans], reverse=True):
         lines[first:last] = [text] if text else []
-    text = re.sub(r"\n{4,}", "\n\n\n", "".join(lines)).rstrip("\n") + "\n"
+    imported = ", ".join(sorted(needed & foreign))
+    text = _pruned("".join(lines), f"from {listing.module} import {imported}\n" if imported else "")
     return re.sub(rf"(?<![.\w]){mine.name}(?!\w)", name, text)
+
+
+def _pruned(source: str, extra: str) -> str:
+    """The source with the imports that it uses and an ``extra`` one, and no more than two empty lines in a row."""
+    tree = ast.parse(source)
+    used = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
+    imports = [n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
+    lines = source.splitlines(keepends=True)
+    for node in reversed(imports):
+        kept = [a for a in node.names if (a.asname or a.name).split(".")[0] in used]
+        if len(kept) < len(node.names):
+            node.names = kept
+            lines[node.lineno - 1 : node.end_lineno] = [ast.unparse(node) + "\n"] if kept else []
+    if extra:
+        place = imports[-1].end_lineno or 0
+        lines.insert(place - (len(source.splitlines()) - len(lines)), extra)
+    return re.sub(r"\n{4,}", "\n\n\n", "".join(lines)).rstrip("\n") + "\n"
 
 
 def _decorators(node: ast.ClassDef | ast.FunctionDef, name: str) -> list[ast.Call]:
@@ -108,14 +121,9 @@ def _card_edits(call: ast.Call, slug: str, name: str) -> list[tuple[int, int, st
     """Lines of the card that say whose method it is."""
     card = call.args[0]
     assert isinstance(card, ast.Call)
-    values = {"slug": repr(slug), "name": repr(name), "oracle": '""', "claim": "None", "deviations": "()"}
-    values |= {"title": repr(name), "paper": '"unpublished"', "code": '""'}
-    out = []
-    for k in card.keywords:
-        if k.arg in values and k.lineno and k.end_lineno:
-            quoted = values[k.arg].replace("'", '"')
-            out.append((k.lineno - 1, k.end_lineno, f"        {k.arg}={quoted},\n"))
-    return out
+    values = {"slug": f'"{slug}"', "name": f'"{name}"', "oracle": '""', "claim": "None"}
+    held = [k for k in card.keywords if k.arg in values]
+    return [(k.lineno - 1, k.end_lineno or k.lineno, f"        {k.arg}={values[str(k.arg)]},\n") for k in held]
 
 
 METHOD = '''"""$name: say in one line what is pulled together and what is pushed apart.
@@ -142,10 +150,10 @@ from likewise.views.image import simclr_views
 @register(
     Card(
         slug="$slug",  # its name on the command line
-        title="$name",
-        name="$name",
-        paper="unpublished",  # arXiv:2002.05709, a DOI, ...
-        year=2025,
+        name="$name",  # in tables and pages
+        title="A Simple Framework for Contrastive Learning of Visual Representations",  # the paper, while it is SimCLR
+        paper="arXiv:2002.05709",
+        year=2020,
         modality="image",
         task="representation learning without labels",
         contrasts="two crops of one image against the crops of every other image in the batch",
@@ -183,7 +191,7 @@ class $name(Learner):
     def objective(self, z: Embeddings, batch: Batch, comm: Collective) -> Step:
         """The loss over everybody's rows."""
         loss = self.loss(z["a"], z["b"], ids=batch.ids, comm=comm)
-        spread = z["a"].detach().float().std(0).mean()
+        spread = z["a"].detach().float().std(0, correction=0).mean()
         return Step(loss, logs={"spread": spread})
 
 
@@ -214,28 +222,38 @@ def small() -> Recipe:
         batch=256,
         epochs=20,
     )
+
+
+@recipe($name)
+def paper() -> Recipe:
+    """The setting that you publish, so that others can repeat it."""
+    out = small()
+    out.set("learner.encoder", "resnet18")
+    out.batch, out.epochs = 512, 200
+    return out
 '''
 
 TEST = '''"""The contract that every method keeps, and what is special about this one."""
 
 from pathlib import Path
 
-import torch
-
-from likewise.core.batch import Batch
-from likewise.core.comm import Collective
 from likewise.core.registry import load_file
-from likewise.testing.contract import run_checks
+from likewise.testing.contract import report, run_checks
 
 METHOD = load_file(f"{Path(__file__).with_name('$module.py')}:$name")
 
 
 def test_contract():
-    failed = [result for result in run_checks(METHOD) if result.state == "failed"]
-    assert not failed, "\\n".join(f"{r.check}: {r.message}" for r in failed)
+    results = run_checks(METHOD)
+    assert all(result.passed for result in results), report(METHOD, results)
 
 
 def test_views_that_agree_cost_less():
+    import torch
+
+    from likewise.core.batch import Batch
+    from likewise.core.comm import Collective
+
     learner = METHOD.recipe("tiny").learner.build(channels=1, image_size=16)
     rows = torch.nn.functional.normalize(torch.randn(8, 16, generator=torch.Generator().manual_seed(0)), dim=1)
     batch = Batch({"a": rows, "b": rows}, ids=torch.arange(8))

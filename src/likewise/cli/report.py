@@ -13,9 +13,10 @@ def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, as `train` makes them.")],
     json: Json = False,
 ) -> None:
-    """Write the page of each run: curves, similarities over training, a map, neighbours, metrics in plain words.
+    """Write the page of each run.
 
-    A page is one HTML file that needs no network.
+    It has curves, similarities over training, a map, neighbours, and metrics in plain words, in one HTML file that
+    needs no network.
 
     Examples:
       likewise report runs/photos

@@ -17,7 +17,7 @@ def search(
     k: Annotated[int, typer.Option("-k", "--number", help="How many answers.")] = 10,
     json: Json = False,
 ) -> None:
-    """Find the items nearest to a picture, and write a sheet of pictures.
+    """Find the pictures nearest to one, and write a sheet of them.
 
     Examples:
       likewise search runs/photos query.jpg

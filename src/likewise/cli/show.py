@@ -18,7 +18,9 @@ def show(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show a method's equation, paper, what differs from the paper, knobs, evidence, and when to pick it.
+    """Show everything about a method.
+
+    Its equation and paper, what differs from the paper, knobs, evidence, and when to pick it.
 
     Examples:
       likewise show dcl

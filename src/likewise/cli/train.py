@@ -38,7 +38,9 @@ def train(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
     json: Json = False,
 ) -> None:
-    """Train a method on data. Stop it with Ctrl-C; --resume continues to the same numbers as if nothing had happened.
+    """Train a method on data.
+
+    Stop it with Ctrl-C; --resume goes on to the same numbers as if nothing had happened.
 
     Examples:
       likewise train dcl --data ~/photos --out runs/photos
@@ -50,7 +52,9 @@ def train(
     from likewise import api
     from likewise.train.events import Stopped
     from likewise.train.plan import Plan
+    from likewise.train.run import open_folder
     from likewise.train.run import train as run_plan
+    from likewise.train.runtime import make_runtime
 
     wanted = settings(changes, epochs=epochs, batch=batch, precision=precision)
     if resume and out is None:
@@ -64,12 +68,17 @@ def train(
     else:
         plan = api.prepare(method, data, size=size, seed=seed, settings=wanted)
     folder = out if out is not None else api.new_folder(plan)
-    _announce(plan, folder, devices)
+    # whatever can be found wrong is found before a folder is made
+    make_runtime(devices, plan.recipe.precision)
+    plan.learner()
     if dry_run:
+        _announce(plan, folder, devices)
         _show_plan(plan, json)
         return
+    open_folder(plan, folder, resume)
+    _announce(plan, folder, devices)
     try:
-        run_plan(plan, folder, devices=devices, resume=resume, quiet=quiet)
+        run_plan(plan, folder, devices=devices, resume=True, quiet=quiet)
     except Stopped:
         again = ["likewise", "train", "--out", str(folder), "--resume"]
         terminal.line("next", shlex.join([*again, *(["--devices", str(devices)] if devices > 1 else [])]), stderr=True)
