@@ -106,7 +106,7 @@ class Run:
         return out.to(self.device).eval()
 
     @cached_property
-    def views(self) -> nn.Module:
+    def views(self) -> Any:
         """The views part that the run was trained with."""
         return self.plan.views().to(self.device)
 
@@ -154,8 +154,7 @@ class Run:
     def evaluate(self, data: Any = None, *, what: Sequence[str] | None = None) -> dict[str, Any]:
         """Metrics of the frozen features on the test split of ``data`` (the run's own if None)."""
         dataset = self.dataset(data)
-        chosen = {} if what is None else {"what": tuple(what)}
-        return dict(evaluate(self.learner, self.views, dataset, seed=self.plan.seed, device=self.device, **chosen))
+        return dict(evaluate(self.learner, self.views, dataset, seed=self.plan.seed, device=self.device, what=what))
 
     def report(self, *, rows: int = 2000) -> Path:
         """Write the run's page and say where it is.

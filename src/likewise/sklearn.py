@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -20,7 +19,7 @@ from likewise.train.runtime import LocalRuntime
 from likewise.train.trainer import Trainer
 
 
-class Contrastive(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class Contrastive(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Embedding of the rows of X by a contrastive method.
 
     Rows are feature vectors, or images given flat with ``image_shape``. Vectors are standardised and corrupted
@@ -59,7 +58,7 @@ class Contrastive(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> "Contrastive":
+    def fit(self, X: Any, y: Any = None) -> "Contrastive":
         """Learn from the rows of X ``(n, f)``; y ``(n,)`` are classes, which only supervised methods look at."""
         method = registry.load(self.method)
         supervised = "labels" in method.card.traits.needs
@@ -75,7 +74,7 @@ class Contrastive(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.scale_[self.scale_ < 1e-12] = 1.0
         dataset = self._dataset(X)
         dataset.labels, dataset.classes = labels, classes
-        settings = [("epochs", self.epochs), ("batch", min(self.batch, len(X))), ("probe_every", 0)]
+        settings: list[tuple[str, Any]] = [("epochs", self.epochs), ("batch", min(self.batch, len(X))), ("probe_every", 0)]
         if self.image_shape is None:
             from likewise.parts.encoders.mlp import MLPEncoder
             from likewise.views.vector import Vectors
@@ -90,7 +89,7 @@ class Contrastive(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.embedding_dim_ = self.transform(X[:1]).shape[1]
         return self
 
-    def transform(self, X: ArrayLike) -> np.ndarray:
+    def transform(self, X: Any) -> np.ndarray:
         """Embeddings ``(n, embedding_dim_)`` of the rows of X."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float32, reset=False)

@@ -13,7 +13,7 @@ def plan():
     """A small plan: digits, tiny recipe, a few steps, every setting open to change."""
 
     def make(method="simclr", **changes):
-        settings = {"steps": 12, "batch": 64, "probe_every": 0, **changes}
+        settings = {"steps": 12, "batch": 64, "probe_every": 0, "evaluate": False, **changes}
         return prepare(method, "digits", size="tiny", settings=list(settings.items()))
 
     return make

@@ -17,7 +17,9 @@ def _state(value=1.0):
     weight = torch.full((3, 2), value)
     return {
         "learner": {"w": weight, "tied": weight.t()},
-        "optimizers": {"main": {"state": {0: {"step": torch.tensor(3.0), "m": weight * 2}}, "param_groups": [{"lr": 0.1}]}},
+        "optimizers": {
+            "main": {"state": {0: {"step": torch.tensor(3.0), "m": weight * 2}}, "param_groups": [{"lr": 0.1}]}
+        },
         "step": 7,
         "none": None,
     }

@@ -48,13 +48,17 @@ def test_a_killed_process_resumes_to_equal_bits(tmp_path, run, plan, method):
     assert same(weights(folder), weights(whole))
     assert curve(folder) == curve(whole)
     assert metrics(folder) == metrics(whole)
-    probes = [[(e["step"], e["knn"]) for e in read_events(f / "events.jsonl") if e["event"] == "probe"] for f in (folder, whole)]
+    probes = [
+        [(e["step"], e["knn"]) for e in read_events(f / "events.jsonl") if e["event"] == "probe"]
+        for f in (folder, whole)
+    ]
     assert probes[0] == probes[1]
     assert len(probes[0]) > 2
 
 
 @pytest.mark.parametrize(
-    ("number", "error", "code"), [(signal.SIGINT, Interrupted, 130), (signal.SIGTERM, Preempted, 75), (signal.SIGUSR1, Preempted, 75)]
+    ("number", "error", "code"),
+    [(signal.SIGINT, Interrupted, 130), (signal.SIGTERM, Preempted, 75), (signal.SIGUSR1, Preempted, 75)],
 )
 def test_a_signal_saves_and_says_how_it_ended(run, tmp_path, monkeypatch, number, error, code):
     whole = run("whole")

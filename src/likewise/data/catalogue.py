@@ -78,7 +78,7 @@ SOURCES: dict[str, Source] = {
                 origin="Zalando Research, Debian package dataset-fashion-mnist",
                 licence="MIT",
                 size="31 MB",
-                serves="the standard small check of image methods",
+                serves="the usual small check of image methods",
                 get="apt:dataset-fashion-mnist",
                 samples=70_000,
             ),

@@ -138,8 +138,8 @@ const likewise = (() => {
       for (const l of spec.lines) {
         const group = svg("g", { "data-line": l.group || l.name });
         if (l.low) group.append(svg("path", { class: "band", fill: colour(l.colour), d: area(l.x, l.low, l.high, sx, sy) }));
-        group.append(svg("path", { class: "line", stroke: colour(l.colour), d: path(l.x, l.y, sx, sy) }));
-        if (l.x.length <= 16) l.x.forEach((v, i) => l.y[i] !== null &&
+        group.append(svg("path", { class: l.thin ? "line thin" : "line", stroke: colour(l.colour), d: path(l.x, l.y, sx, sy) }));
+        if (l.x.length <= 16 && !l.thin) l.x.forEach((v, i) => l.y[i] !== null &&
           group.append(svg("circle", { cx: sx(v), cy: sy(l.y[i]), r: 2.5, fill: colour(l.colour) })));
         // a value that is no number leaves a gap; a cross on the axis says where
         l.x.forEach((v, i) => l.y[i] === null && group.append(svg("text", { x: sx(v), y: box.bottom - 2, "text-anchor": "middle", style: "fill: var(--bad); font-weight: 700" }, "×")));

@@ -114,10 +114,10 @@ def judge(metric: str, method: Sequence[float], baseline: Sequence[float]) -> di
 
 
 def tally(results: Sequence[Result]) -> str:
-    """``"3 claims: 2 hold, 0 do not hold, 1 undecided"``."""
+    """``"3 claims: 2 holding, 0 not holding, 1 undecided"``."""
     counts = {verdict: sum(r.verdict == verdict for r in results) for verdict in VERDICTS}
-    words = f"{counts['holds']} hold, {counts['does not hold']} do not hold, {counts['undecided']} undecided"
-    return f"{len(results)} {'claim' if len(results) == 1 else 'claims'}: {words}"
+    said = f"{counts['holds']} holding, {counts['does not hold']} not holding, {counts['undecided']} undecided"
+    return f"{len(results)} {'claim' if len(results) == 1 else 'claims'}: {said}"
 
 
 def markdown(results: Sequence[Result]) -> str:

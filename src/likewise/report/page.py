@@ -44,7 +44,7 @@ def number(value: Any, digits: int = 3) -> str:
         return f"{value:,.0f}"
     if size < 0.01:
         return f"{value:.2g}"
-    decimals = max(0, digits - 1 - math.floor(math.log10(size))) if size >= 1 else digits
+    decimals = max(0, digits - 1 - math.floor(math.log10(size)))
     return f"{value:.{decimals}f}"
 
 
@@ -115,7 +115,7 @@ def _templates() -> Environment:
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     env.filters.update(signed=signed, duration=duration, size=size, script_json=script_json, paper_link=paper_link)
-    env.filters["number"] = lambda value: number(value).replace("-", "\u2212")
+    env.filters["number"] = lambda value, digits=3: number(value, digits).replace("-", "\u2212")
     env.globals["DASH"] = DASH
     return env
 

@@ -179,10 +179,11 @@ def _banner(status: Mapping[str, Any]) -> dict[str, str] | None:
 
 def _next(run: RunPage) -> list[tuple[str, str]]:
     folder, method = shlex.quote(run.path), str(run.made.get("method", "METHOD"))
+    other = "dcl" if method == "simclr" else "simclr"
     return [
         (f"likewise search {folder} FILE --index FOLDER", "find what is alike in a folder of yours"),
         (f"likewise embed {folder} FOLDER --out features.npz", "features, keys and labels for other programs"),
-        (f"likewise compare {method} simclr --seeds 3", "the method against another one, over seeds"),
+        (f"likewise compare {method} {other} --seeds 3", "the method against another one, over seeds"),
         (f"likewise show {method}", "its equation, settings and evidence"),
     ]
 

@@ -45,14 +45,16 @@ def _walk(path: str, value: Any) -> Iterator[tuple[str, str]]:
         for i, inner in enumerate(value):
             yield from _walk(f"{path}.{i}", inner)
     elif isinstance(value, list | tuple):
-        yield path, ",".join(map(_say, value))
+        yield path, ",".join(map(_say, value)) or "none"
     else:
         yield path, _say(value)
 
 
 def _say(value: Any) -> str:
     words = {None: "none", True: "true", False: "false"}
-    return words[value] if value is None or isinstance(value, bool) else str(value)
+    if value is None or isinstance(value, bool):
+        return words[value]
+    return str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else str(value)
 
 
 def groups(recipe: Mapping[str, Any], default: Mapping[str, Any] | None = None) -> list[tuple[str, list[Setting]]]:

@@ -48,7 +48,7 @@ def gain(name: str, value: float, before: float) -> float | None:
 
 def verdict(metrics: Mapping[str, Any], dim: int | None = None) -> list[Reading]:
     """The run in a few sentences, worst news first: all bad ones, few good ones."""
-    found = read(_finite(metrics), dim)
+    found = read(finite(metrics), dim)
     bad = [Reading("bad", f"{name} is not a number") for name, v in numbers(metrics).items() if not math.isfinite(v)]
     sorry = bad + [r for r in found if r.level != "good"]
     good = sorted((r for r in found if r.level == "good"), key=lambda r: "untrained" not in r.text)
@@ -61,11 +61,12 @@ def read_one(metrics: Mapping[str, Any], name: str, dim: int | None = None) -> R
         return Reading("bad", "could not be computed: look at the loss and the features")
     context = {k: metrics[k] for k in _CONTEXT if k in metrics}
     # the context alone says nothing, so whatever is said is about this metric
-    found = read(_finite({**context, name: metrics[name]}), dim)
+    found = read(finite({**context, name: metrics[name]}), dim)
     return found[0] if found else None
 
 
-def _finite(metrics: Mapping[str, Any]) -> dict[str, Any]:
+def finite(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The finite numbers among ``metrics``, those of the untrained encoder included."""
     kept = {k: v for k, v in numbers(metrics).items() if math.isfinite(v)}
     before = metrics.get("untrained")
-    return {**kept, "untrained": _finite(before)} if isinstance(before, Mapping) else kept
+    return {**kept, "untrained": finite(before)} if isinstance(before, Mapping) else kept

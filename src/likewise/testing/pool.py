@@ -41,12 +41,13 @@ class Pool:
     Args:
         size: how many processes; a run may use fewer.
         timeout: seconds that a run may take.
+        preload: modules that the processes share from the start (where processes are forked from a server).
     """
 
-    def __init__(self, size: int = 3, timeout: float = 60.0) -> None:
+    def __init__(self, size: int = 3, timeout: float = 60.0, preload: Sequence[str] = ()) -> None:
         if size < 1:
             raise ValueError(f"Pool: size must be at least 1, got {size}")
-        self.size, self.timeout = size, timeout
+        self.size, self.timeout, self.preload = size, timeout, preload
         self._workers: list[tuple[BaseProcess, Connection]] = []
 
     def run(self, function: Callable[..., Any], *args: Any, world: int = 2, timeout: float | None = None) -> list[Any]:
@@ -122,7 +123,7 @@ class Pool:
         servers = "forkserver" in multiprocessing.get_all_start_methods()
         context: Any = multiprocessing.get_context("forkserver" if servers else "spawn")
         if servers:
-            context.set_forkserver_preload([__name__])
+            context.set_forkserver_preload([__name__, *self.preload])
         for _ in range(self.size):
             ours, theirs = context.Pipe()
             process = context.Process(target=_serve, args=(theirs,), daemon=True)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from likewise import __version__
 from likewise.core import registry
@@ -58,10 +57,9 @@ class Plan:
             out: Learner = self.recipe.learner.build(**self.facts)
         return out
 
-    def views(self) -> nn.Module:
-        """The views part."""
-        out: nn.Module = self.recipe.views.build(**self.facts)
-        return out
+    def views(self) -> Any:
+        """The views part, a module as ``docs/architecture.md`` describes it."""
+        return self.recipe.views.build(**self.facts)
 
     def to_json(self) -> dict[str, Any]:
         """What ``recipe.json`` holds."""

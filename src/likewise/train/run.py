@@ -61,7 +61,7 @@ def _work(
         learner = trainer.fit()
         if first:
             seconds = round(trainer.seconds, 2)
-            metrics = _measure(plan, learner, runtime)
+            metrics = _measure(plan, learner, runtime) if plan.recipe.evaluate else {}
             metrics |= {"seconds": seconds, "peak_memory_mb": round(peak_memory_mb(runtime.device), 1)}
             write_json(folder / "metrics.json", metrics)
             log.write("end", step=trainer.taken + trainer.step)

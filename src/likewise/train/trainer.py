@@ -1,7 +1,7 @@
 """The one loop. It knows steps, precision, devices and saving; it knows no method."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -106,7 +106,7 @@ class Trainer:
         facts = {**self.plan.facts, **(now := self._facts(recipe)), "steps_per_epoch": now["per_epoch"]}
         self.steps, self.per_epoch = now["steps"], now["per_epoch"]
         self.taken = sum(self._facts(self.plan.recipe.for_stage(s))["steps"] for s in self.stages[: self.stage])
-        self.views: nn.Module = recipe.views.build(**facts).to(self.device)
+        self.views: Any = recipe.views.build(**facts).to(self.device)
         self.schedule: Callable[[int, int, str], float] = recipe.schedule.build(**facts)
         self.sampler: Sampler | None = recipe.sampler.build(**facts) if recipe.sampler else None
         self.step = 0
@@ -159,15 +159,9 @@ class Trainer:
 
     def _train_step(self, index: Tensor, columns: dict[str, View], epoch: int) -> Step:
         batch = self._batch(index, columns, epoch)
-        carry: dict[str, Tensor] = {}
-        out: Step | None = None
-        for phase in self.phases:
-            if self.step % phase.every:
-                continue
-            out = self._take_turn(phase, batch)
-            carry.update(out.carry)
-        assert out is not None, "no phase took a turn"
-        done = self._context(carry)
+        turns = {p.name: self._take_turn(p, batch) for p in self.phases if self.step % p.every == 0}
+        out = merged(turns)
+        done = self._context(out.carry)
         done.step += 1
         with torch.no_grad():
             self.learner.after_update(done)
@@ -225,7 +219,7 @@ class Trainer:
             sampler=self.sampler, rank=self.comm.rank, world=self.comm.world, start=self.step, stop=self.steps,
         )  # fmt: skip
 
-    def _context(self, carry: dict[str, Tensor] | None = None) -> Context:
+    def _context(self, carry: Mapping[str, Tensor] | None = None) -> Context:
         epochs = self.steps / self.per_epoch
         return Context(
             self.step, self.steps, self.step // self.per_epoch, epochs, self.comm, carry or {}, self._extract
@@ -236,7 +230,7 @@ class Trainer:
         with torch.no_grad():
             for rows in self.train_rows.split(size):
                 columns = {k: move(v, self.device) for k, v in self.dataset.take(rows).items()}
-                plain: dict[str, View] = self.views.plain(columns)  # type: ignore[operator]
+                plain: dict[str, View] = self.views.plain(columns)
                 parts.append(function(next(iter(plain.values()))).float())
         return torch.cat(parts)
 
@@ -312,6 +306,20 @@ class Trainer:
     def _stop_asked(self) -> bool:
         flag = torch.tensor(float(self.signals.number is not None), device=self.device)
         return bool(self.comm.sum(flag) > 0)  # every rank stops at the same step
+
+
+def merged(turns: Mapping[str, Step]) -> Step:
+    """One step from those of several phases: the first one's loss, everybody's logs and carry.
+
+    With several phases each loss is logged as ``loss/PHASE``, too.
+    """
+    logs: dict[str, Tensor | float] = {}
+    carry: dict[str, Tensor] = {}
+    for name, step in turns.items():
+        logs |= {k: v.detach() if isinstance(v, Tensor) else v for k, v in step.logs.items()}
+        logs |= {f"loss/{name}": step.loss} if len(turns) > 1 else {}
+        carry |= step.carry
+    return Step(next(iter(turns.values())).loss, logs, carry)
 
 
 @contextmanager

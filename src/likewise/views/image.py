@@ -15,7 +15,7 @@ from likewise.views.augment import Augment, Plan
 from likewise.views.geometry import apply_crop, whole
 
 Pair = float | tuple[float, float]
-CACHED = 1 << 19
+CACHED = 1 << 18
 """Numbers of a part of the batch that goes through all steps at once on a CPU."""
 
 

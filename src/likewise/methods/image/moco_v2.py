@@ -101,7 +101,7 @@ class MoCoV2(Learner):
     def objective(self, z: Embeddings, batch: Batch, comm: Collective) -> Step:
         """InfoNCE of each query with its key against the queue."""
         key = normalize(z["key"].detach(), dim=1)
-        return Step(self.loss(z["query"], key, self.queue.read()), carry={"key": key})
+        return Step(self.loss(z["query"], key, self.queue.read().to(key.dtype)), carry={"key": key})
 
     def after_update(self, ctx: Context) -> None:
         """Move the momentum encoder, then enqueue everybody's keys."""

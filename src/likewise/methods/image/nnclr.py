@@ -96,7 +96,7 @@ class NNCLR(Learner):
 
     def _neighbour(self, z: Tensor) -> Tensor:
         """The nearest row of the queue for each of ``z (n, dim)``."""
-        support = self.queue.read()
+        support = self.queue.read().to(z.dtype)
         return support[nearest(z.detach(), support, 1)[1][:, 0]]
 
     def after_update(self, ctx: Context) -> None:

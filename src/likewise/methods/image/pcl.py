@@ -137,16 +137,16 @@ class PCL(Learner):
     def objective(self, z: Embeddings, batch: Batch, comm: Collective) -> Step:
         """MoCo's loss, and after the warm-up the mean of the prototype terms, logged as ``prototype_loss``."""
         key = normalize(z["key"].detach(), dim=1)
-        loss: Tensor = self.loss(z["query"], key, self.queue.read())
+        loss: Tensor = self.loss(z["query"], key, self.queue.read().to(key.dtype))
         if not self.clustered:
             return Step(loss, carry={"key": key})
         everyone = comm.gather(batch.ids)
         terms = [
             self.prototype_loss(
                 z["query"],
-                held.centroids,
+                held.centroids.to(key.dtype),
                 held.assignment[batch.ids],
-                held.density,
+                held.density.to(key.dtype),
                 held.negatives(batch.ids, everyone, self.num_negatives),
             )
             for held in self._clusterings()
