@@ -34,16 +34,15 @@ def sources(context: typer.Context, json: Json = False) -> None:
     if json:
         terminal.emit([{**asdict(a), "here": here, "folder": places[name]} for name, a, here in records])
         return
-    rows = [
-        (name, f"{a.samples:,}", a.size, a.licence, "yes" if here else f"likewise data get {name}", _what(a))
-        for name, a, here in records
-    ]
+    rows = [(name, f"{a.samples:,}", a.size, a.licence, "yes" if here else "no", _what(a)) for name, a, here in records]
     terminal.table(("source", "samples", "size", "licence", "here", "what"), rows)
-    terminal.line("next", "likewise data show NAME", "likewise train dcl --data NAME|PATH")
+    absent = next((name for name, _, here in records if not here), None)
+    get_one = [f"likewise data get {absent}"] if absent else []
+    terminal.line("next", "likewise data show NAME", *get_one, "likewise train dcl --data NAME|PATH")
 
 
 def _what(about: catalogue.About) -> str:
-    return f"{about.says}; for {about.serves}; from {about.origin}"
+    return f"{about.says}; for {about.serves}; by {about.origin}"
 
 
 def get(

