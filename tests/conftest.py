@@ -50,7 +50,7 @@ def pool() -> Iterator["object"]:
     """Real processes over gloo, started when the first test asks for them."""
     from likewise.testing.pool import Pool
 
-    with Pool() as started:
+    with Pool(preload=("likewise.testing.checks.processes", "sklearn.datasets")) as started:
         yield started
 
 
