@@ -80,7 +80,7 @@ def test_a_teacher_is_saved() -> None:
 
 
 def test_momentum_is_a_share() -> None:
-    with pytest.raises(InputError, match="from 0 to 1, got 1.1"):
+    with pytest.raises(InputError, match=r"from 0 to 1, got 1\.1"):
         Momentum(small_net(), momentum=1.1)
     with pytest.raises(TypeError, match="needs a torch module"):
         Momentum(lambda x: x, momentum=0.9)

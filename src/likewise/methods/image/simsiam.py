@@ -83,7 +83,7 @@ class SimSiam(Learner):
         ab = negative_cosine(z["prediction_a"], z["target_b"].detach()).mean()
         ba = negative_cosine(z["prediction_b"], z["target_a"].detach()).mean()
         target = z["target_a"].detach()
-        spread = normalize(target, dim=1).std(0).mean() * target.shape[1] ** 0.5
+        spread = normalize(target, dim=1).std(0, correction=0).mean() * target.shape[1] ** 0.5
         return Step((ab + ba) / 2, logs={"spread": spread})
 
 
