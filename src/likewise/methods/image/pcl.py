@@ -41,7 +41,7 @@ from likewise.views.image import moco_v2_views
         r"\frac{e^{q_i\cdot c^m_{s(i)}/\phi^m_{s(i)}}}{\sum_{j\in B\cup R} e^{q_i\cdot c^m_j/\phi^m_j}}",
         code="salesforce/PCL (MIT)",
         # batch norm in groups, as in moco-v2, and negative prototypes are drawn for the batch
-        traits=Traits(splits="gather", memory=("momentum encoder", "queue", "prototypes")),
+        traits=Traits(splits="gather", permutable=False, memory=("momentum encoder", "queue", "prototypes")),
         oracle="baselines.npz",
         waivers=(("ids-are-names", "clusters are looked up by a sample's position in the training set"),),
         deviations=(
