@@ -2,9 +2,10 @@
 
 import datetime
 import platform
+import shlex
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from likewise.api import Run, prepare
 from likewise.core import registry
 from likewise.core.errors import InputError
 from likewise.evaluate.catalogue import METRICS
-from likewise.evaluate.compare import Standing, paired, rank
-from likewise.train.events import write_json
+from likewise.evaluate.compare import paired
+from likewise.report.comparison import ComparisonPage, Row, read_entry, write_comparison
 from likewise.train.plan import Plan, environment
 from likewise.train.run import train
 from likewise.train.worker import train_isolated
@@ -27,46 +28,45 @@ class Comparison:
     """What methods reached on the same data, under the same budget.
 
     Attributes:
-        methods: slugs, as asked.
-        seeds: that each was trained with.
-        metrics: method -> metrics of each seed.
-        runs: method -> run folder of each seed.
-        metric: that they are ranked by.
-        standings: best first.
-        folder: where everything lies.
+        table: every run's metrics, the ranking and its tests; ``rows`` is the table, best first.
+        runs: slug -> run folder of each seed.
+        page: where it can be looked at.
     """
 
-    methods: list[str]
-    seeds: list[int]
-    metrics: dict[str, list[dict[str, Any]]]
+    table: ComparisonPage
     runs: dict[str, list[Path]]
-    metric: str
-    standings: list[Standing]
-    folder: Path
-    facts: dict[str, Any] = field(default_factory=dict)
+    page: Path
+
+    @property
+    def rows(self) -> list[Row]:
+        """A line per method, best first."""
+        return self.table.rows
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values: the table, its ranking and tests, and where the runs are."""
+        rows = [
+            {
+                "method": row.method,
+                "metrics": {name: {"mean": s.mean, "sd": s.sd, "n": s.n} for name, s in row.metrics.items()},
+                "says": row.standing.says if row.standing else "",
+                "p": row.standing.p if row.standing else None,
+                "seconds_per_epoch": row.seconds_per_epoch,
+                "peak_memory_mb": row.peak_memory_mb,
+            }
+            for row in self.rows
+        ]
+        runs = {method: [str(path) for path in paths] for method, paths in self.runs.items()}
+        return {
+            "rows": rows,
+            "ranked_by": self.table.ranked_by,
+            "seeds": self.table.seeds,
+            "runs": runs,
+            "page": str(self.page),
+        }
 
     def values(self, method: str, metric: str) -> list[float]:
         """One metric of a method, a value per seed; empty if its runs don't have it."""
-        held = self.metrics[method]
-        return [float(m[metric]) for m in held] if all(metric in m for m in held) else []
-
-    def seconds_per_epoch(self, method: str) -> float:
-        """Median over seeds."""
-        return _median([m["seconds"] / m["epochs"] for m in self.metrics[method]])
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values: every seed's metrics, and the ranking."""
-        return {
-            "metric": self.metric,
-            "seeds": self.seeds,
-            "metrics": self.metrics,
-            "runs": {m: [str(p) for p in paths] for m, paths in self.runs.items()},
-            "standings": [
-                {"method": s.name, "mean": s.summary.mean, "sd": s.summary.sd, "p": s.p, "says": s.says}
-                for s in self.standings
-            ],
-            **self.facts,
-        }
+        return self.table.values(metric).get(method, [])
 
 
 def compare(
@@ -78,6 +78,7 @@ def compare(
     settings: Sequence[tuple[str, Any]] = (),
     metric: str | None = None,
     out: str | Path = "runs/compare",
+    pages: bool = True,
     quiet: bool = False,
 ) -> Comparison:
     """Train every method with every seed and compare them; run again, it continues where it stopped.
@@ -90,8 +91,9 @@ def compare(
         seeds: how many, or which.
         size: of the recipes.
         settings: ``(path, value)`` set in every recipe.
-        metric: to rank by; by default the first of linear, knn, uniformity that all have.
-        out: folder for the runs and ``comparison.json``.
+        metric: to rank by; by default the first of knn, linear_200, linear, ... that all have.
+        out: folder for the runs and the page.
+        pages: write each run's page, too.
         quiet: no progress.
     """
     if len(set(methods)) < 2:
@@ -113,14 +115,32 @@ def compare(
     for method, held in plans.items():
         for plan, path in zip(held, runs[method]):
             _one(plan, path, quiet)
-    metrics = {m: [_measured(Run(p)) for p in paths] for m, paths in runs.items()}
-    chosen_metric = metric or _default_metric(metrics)
-    found = Comparison(
-        list(plans), chosen, metrics, runs, chosen_metric, rank(metrics, chosen_metric), folder,
-        {"data": next(iter(plans.values()))[0].dataset.name, "size": size, "settings": dict(settings)},
-    )  # fmt: skip
-    write_json(folder / "comparison.json", found.to_json())
-    return found
+            if pages and not (path / "report.html").exists():
+                Run(path).report()
+    first = next(iter(plans.values()))[0]
+    table = ComparisonPage(
+        [read_entry(path, folder) for paths in runs.values() for path in paths],
+        data=first.dataset.name,
+        metric=metric,
+        baseline=first.card.slug,
+        names={plan.card.slug: plan.card.name for held in plans.values() for plan in held},
+        settings=dict(settings),
+        command=_command(methods, first, len(chosen), size, settings, folder),
+        title="Comparison of " + ", ".join(held[0].card.name for held in plans.values()),
+    )
+    by_slug = {held[0].card.slug: runs[method] for method, held in plans.items()}
+    return Comparison(table, by_slug, write_comparison(folder / "comparison.html", table))
+
+
+def _command(
+    methods: Sequence[str], plan: Plan, seeds: int, size: str, settings: Sequence[tuple[str, Any]], out: Path
+) -> str:
+    held = plan.recipe.data
+    data = str(held.settings.get("path") or held.settings.get("name") or held.name)
+    words = ["likewise", "compare", *methods, "--data", data, "--seeds", str(seeds), "--size", size, "--out", str(out)]
+    for path, value in settings:
+        words += ["--set", f"{path}={value}"]
+    return shlex.join(words)
 
 
 def claim(
@@ -174,7 +194,9 @@ def _pair(
     slug: str, baseline: str, data: str, metric: str, seeds: list[int], settings: list[tuple[str, Any]], out: Path,
     quiet: bool,
 ) -> dict[str, Any]:  # fmt: skip
-    found = compare([slug, baseline], data, seeds=seeds, settings=settings, metric=metric, out=out, quiet=quiet)
+    found = compare(
+        [slug, baseline], data, seeds=seeds, settings=settings, metric=metric, out=out, pages=False, quiet=quiet
+    )
     mine, theirs = found.values(slug, metric), found.values(baseline, metric)
     sign = 1 if METRICS[metric].direction != "lower" else -1
     gap = paired([sign * v for v in mine], [sign * v for v in theirs])
@@ -197,19 +219,3 @@ def _one(plan: Plan, folder: Path, quiet: bool) -> None:
         train(plan, folder, resume=True, quiet=quiet)
         return
     train_isolated(plan, folder, quiet=quiet)
-
-
-def _measured(run: Run) -> dict[str, Any]:
-    per_epoch = run.plan.facts["steps_per_epoch"]
-    return {**run.metrics, "epochs": run.plan.facts["steps"] / per_epoch}
-
-
-def _default_metric(metrics: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    for name in ("linear", "knn", "r2", "uniformity"):
-        if all(name in seed for held in metrics.values() for seed in held):
-            return name
-    raise InputError("the runs share no metric to compare them by: give one (--metric)")
-
-
-def _median(values: Sequence[float]) -> float:
-    return sorted(values)[len(values) // 2]
