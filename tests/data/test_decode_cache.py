@@ -1,5 +1,6 @@
 import json
 import logging
+import os
 import resource
 from collections.abc import Callable
 from pathlib import Path
@@ -69,6 +70,17 @@ def test_changes_are_seen_and_old_entries_removed(folder: Path, own_cache: Path,
     decode(str(folder), KEYS, 16, "crop")
     decode(str(folder), KEYS, 8, "stretch")
     assert len(entries(own_cache)) == 6
+
+
+def test_what_a_killed_process_left_is_removed(folder: Path, own_cache: Path) -> None:
+    (own_cache / "decoded").mkdir()
+    old, new = (own_cache / "decoded" / f".some-{pid}.part" for pid in (1, 2))
+    old.write_bytes(b"half")
+    new.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    decode(str(folder), KEYS, 8, "crop")
+    assert not old.exists()
+    assert new.exists()
 
 
 def damage_array(array: Path, facts: Path) -> None:

@@ -106,6 +106,7 @@ def test_links_are_followed_and_loops_end(paint: Paint, tmp_path: Path) -> None:
     (tmp_path / "a" / "up").symlink_to(tmp_path)
     (tmp_path / "b" / "self").symlink_to(tmp_path / "b")
     (tmp_path / "c").symlink_to(tmp_path / "a")
+    (tmp_path / "circle.png").symlink_to(tmp_path / "circle.png")
     keys = list(load(tmp_path).keys)
     assert {"a/1.png", "b/2.png", "c/1.png"} <= set(keys)
     assert len(keys) < 20

@@ -64,7 +64,7 @@ SOURCES: dict[str, Source] = {
             About(
                 name="digits",
                 says="hand-written digits, grey 8x8 made 16x16, 10 classes",
-                origin="UCI optical digits, in scikit-learn",
+                origin="Alpaydin and Kaynak (UCI), in scikit-learn",
                 licence="BSD-3-Clause",
                 size="0.1 MB",
                 serves="first steps and tests",

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import os
+import time
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
@@ -103,8 +104,8 @@ def _names(root: str, keys: Sequence[str], stats: Sequence[tuple[int, int]], siz
     """The folder of the cache and the file's name there: what is asked for, then the state of the files."""
     asked = hashlib.sha256(json.dumps([_FORMAT, os.path.abspath(root), size, fit]).encode()).hexdigest()[:16]
     state = hashlib.sha256()
-    for key, (length, time) in zip(keys, stats):
-        state.update(f"{key}\0{length}\0{time}\n".encode("utf-8", "surrogateescape"))
+    for key, (length, changed) in zip(keys, stats):
+        state.update(f"{key}\0{length}\0{changed}\n".encode("utf-8", "surrogateescape"))
     return cache_dir() / "decoded", f"{asked}-{state.hexdigest()[:24]}"
 
 
@@ -120,9 +121,7 @@ def _through_cache(names: tuple[Path, str], paths: Sequence[str], size: int, fit
         found = _write(temporary, paths, size, fit)
         with open(temporary.with_suffix(".json"), "w", encoding="utf-8") as file:
             json.dump({**asdict(found), "checksum": _checksum(temporary)}, file)
-        for old in folder.glob(name.split("-")[0] + "-*"):  # of the same folder, before it changed
-            if not old.name.startswith(name):
-                old.unlink(missing_ok=True)
+        _clean(folder, name)
         os.replace(temporary, folder / f"{name}.npy")
         os.replace(temporary.with_suffix(".json"), folder / f"{name}.json")
     except OSError as error:
@@ -133,6 +132,16 @@ def _through_cache(names: tuple[Path, str], paths: Sequence[str], size: int, fit
             with suppress(OSError):
                 left.unlink(missing_ok=True)
     return _read(folder / name, len(paths), size)
+
+
+def _clean(folder: Path, name: str) -> None:
+    """Remove what was decoded before the pictures changed, and what a killed process has left."""
+    for old in folder.glob(name.split("-")[0] + "-*"):
+        if not old.name.startswith(name):
+            old.unlink(missing_ok=True)
+    for left in folder.glob(".*.part"):
+        if time.time() - left.stat().st_mtime > 24 * 3600:
+            left.unlink(missing_ok=True)
 
 
 def _write(path: Path, paths: Sequence[str], size: int, fit: Fit) -> _Found:

@@ -116,13 +116,13 @@ def image_files(
                 continue
             key = prefix + entry.name
             suffix = os.path.splitext(entry.name)[1].lower()
-            if entry.is_dir():
+            if os.path.isdir(entry.path):
                 visit(entry.path, key + "/", (*above, here))
             elif suffix in FOREIGN and suffixes is SUFFIXES:
                 skipped.append((key, f"{suffix} files are not read: save it as PNG or JPEG"))
             elif suffix not in suffixes:
                 others[suffix or "no ending"] += 1
-            elif not entry.is_file():
+            elif not os.path.isfile(entry.path):
                 skipped.append((key, "broken link" if entry.is_symlink() else "not a file"))
             else:
                 keys.append(key)
