@@ -37,7 +37,7 @@ const likewise = (() => {
   const tick = (v) => {
     const size = Math.abs(v);
     if (size >= 10000) return `${+(v / 1000).toPrecision(3)}k`.replace("-", "−");
-    if (size !== 0 && size < 0.001) return v.toExponential(0).replace("-", "−");
+    if (size !== 0 && size < 0.001) return (+v.toPrecision(6)).toExponential().replace("-", "−");
     return String(+v.toPrecision(6)).replace("-", "−");
   };
 
@@ -261,7 +261,7 @@ const likewise = (() => {
     host.append(plot);
     onWidth(plot, (width) => {
       const high = 30, height = rows.length * high + 34;
-      const names = Math.min(width * 0.36, 18 + 7 * Math.max(...rows.map((r) => r.name.length)));
+      const names = Math.min(width * 0.36, 22 + 8 * Math.max(...rows.map((r) => r.name.length)));
       const x = extent(rows.flatMap((r) => [...r.values, r.low, r.high]), 0.06);
       const scale = (v) => names + ((v - x[0]) / (x[1] - x[0])) * (width - 12 - names);
       const root = svg("svg", { height, width, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${spec.title}: ${spec.alt}` });

@@ -15,20 +15,11 @@ Event = Mapping[str, Any]
 _POINTS = 240
 _FRAMES = 100
 _NOT_CURVES = {"event", "time", "step", "epoch", "stage", "message", "positive_hist", "negative_hist"}
-_TOGETHER = (("knn", "linear"), ("effective_rank", "lidar"))
+_TOGETHER = (("knn", "linear"), ("effective_rank", "lidar"), ("alignment", "apart"))
 """Probes on one scale that belong in one chart."""
-_FIRST = (
-    "loss",
-    "knn",
-    "linear",
-    "effective_rank",
-    "lidar",
-    "uniformity",
-    "alignment",
-    "lr",
-    "samples_per_s",
-    "wait_share",
-)
+_FIRST = ("loss", "knn", "linear", "effective_rank", "lidar", "uniformity", "alignment", "apart", "lr")
+_LAST = ("samples_per_s", "wait_share", "anisotropy", "std", "tolerance")
+"""For those who look closely: folded away on the page."""
 
 
 def line(name: str, x: Sequence[float], y: Sequence[float | None], *, colour: int = 0, **extra: Any) -> dict[str, Any]:
@@ -88,7 +79,7 @@ def curves(events: Sequence[Event], untrained: Mapping[str, float]) -> list[dict
                 xs, ys = series.setdefault(name, ([], []))
                 xs.append(places[i])
                 ys.append(float(value))
-    order = sorted(series, key=lambda n: (_FIRST.index(n) if n in _FIRST else len(_FIRST), n))
+    order = sorted(series, key=lambda n: (_FIRST.index(n) if n in _FIRST else len(_FIRST), n in _LAST, n))
     out, done = [], set()
     for name in order:
         if name in done:
@@ -99,7 +90,7 @@ def curves(events: Sequence[Event], untrained: Mapping[str, float]) -> list[dict
         lines = [line(title_of(n), *series[n], colour=i) for i, n in enumerate(names)]
         marks = [{"y": untrained[n], "name": "untrained", "colour": i} for i, n in enumerate(names) if n in untrained]
         title = " and ".join([title_of(names[0]), *(metric(n).title for n in names[1:])])
-        out.append(chart(title, lines, x=axis, marks=marks, says=metric(name).says))
+        out.append(chart(title, lines, x=axis, marks=marks, says=metric(name).says, folded=name in _LAST))
     return out
 
 

@@ -104,6 +104,11 @@ class ComparisonPage:
         """Slugs in the order of the entries."""
         return list(dict.fromkeys(entry.method for entry in self.entries))
 
+    def label(self, method: str) -> str:
+        """The method's name for people; its slug where two methods have one name."""
+        name = self.names.get(method, method)
+        return name if sum(self.names.get(m, m) == name for m in self.methods) == 1 else method
+
     @cached_property
     def seeds(self) -> list[int]:
         """Seeds that every method finished: tests are paired by them."""
@@ -138,8 +143,10 @@ class ComparisonPage:
     @cached_property
     def rows(self) -> list[Row]:
         """The table, best first; methods that can't be ranked last."""
-        standings = rank(self.results, self.ranked_by) if self.ranked_by else []
-        place = {standing.name: standing for standing in standings}
+        called = {self.label(method): method for method in self.methods}
+        results = {self.label(method): seeds for method, seeds in self.results.items()}
+        standings = rank(results, self.ranked_by) if self.ranked_by else []
+        place = {called[standing.name]: standing for standing in standings}
         order = [*place, *(m for m in self.methods if m not in place)]
         return [self._row(method, place.get(method)) for method in order]
 
@@ -150,7 +157,7 @@ class ComparisonPage:
         memory = [float(e.metrics["peak_memory_mb"]) for e in mine if "peak_memory_mb" in e.metrics]
         return Row(
             method=method,
-            name=self.names.get(method, method),
+            name=self.label(method),
             metrics=found,
             standing=standing,
             seconds_per_epoch=statistics.median(times) if times else None,
@@ -245,7 +252,7 @@ def _curves(comparison: ComparisonPage, colours: Mapping[str, int]) -> list[dict
             if events:
                 axis, places = charts.horizontal(events)
                 axes.add(axis)
-                shown = comparison.names.get(entry.method, entry.method)
+                shown = comparison.label(entry.method)
                 xs, ys = [places[i] for i in range(len(events))], [e[name] for e in events]
                 told, colour = f"{shown}, seed {entry.seed}", colours[entry.method]
                 lines.append(charts.line(told, xs, ys, colour=colour, group=shown, thin=True))

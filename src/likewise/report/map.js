@@ -198,7 +198,7 @@ for (const host of document.querySelectorAll("[data-map]")) likewise.map = (() =
   const pin = (i) => {
     state.pinned = i;
     redraw();
-    if (i < 0) return void pinned.replaceChildren();
+    if (i < 0) return void pinned.replaceChildren(spec.near[0]?.length ? html("p", { class: "hint" }, "Click a point to see its nearest neighbours here.") : "");
     const voted = labels && spec.voted[i] >= 0 && spec.voted[i] !== labels[i] && labels[i] >= 0 ? `taken for ${classes[spec.voted[i]]}` : "";
     const items = spec.near[i].map((j, k) => html("li", { class: wrong(i, j) ? "wrong" : "" },
       html("button", { type: "button", title: spec.keys[j], onclick: () => pin(j) }, tile(j, 48),
@@ -321,6 +321,7 @@ for (const host of document.querySelectorAll("[data-map]")) likewise.map = (() =
   readPalette();
   byColour.value = state.colour;
   drawLegend();
+  pin(-1);
   says.textContent = `${spec.places[0].says}. Ctrl and wheel, or + and −, zoom; drag moves.`;
   onWidth(plot, () => { width = plot.clientWidth; height = plot.clientHeight; redraw(); });
   // where a row stands on the canvas, in CSS pixels: for tests, and for who wants to script the page

@@ -4,7 +4,7 @@ import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -60,10 +60,7 @@ class RunPage:
     @property
     def data(self) -> str:
         """What it was trained on, in a word."""
-        held = self.made.get("recipe", {}).get("data", {})
-        given = held.get("settings", {}) if isinstance(held, Mapping) else {}
-        where = given.get("path") or given.get("folder") or given.get("name")
-        return str(where or (held.get("part", "") if isinstance(held, Mapping) else ""))
+        return PurePath(settings.data_name(self.made["recipe"])).name
 
 
 def read_run(
@@ -215,10 +212,13 @@ def _tiles(run: RunPage, before: Mapping[str, float], dim: int | None) -> list[d
 
 
 def _metric_table(metrics: Mapping[str, Any], before: Mapping[str, float], dim: int | None) -> list[dict[str, Any]]:
-    out = []
-    for name, value in words.numbers(metrics).items():
-        found = {"name": name, "title": words.title(name), "value": value, "before": before.get(name)}
-        out.append({**found, "metric": words.metric(name), "says": words.read_one(metrics, name, dim)})
+    values, out = words.numbers(metrics), []
+    for name, value in values.items():
+        if name.removesuffix("_std") in values and name.endswith("_std"):
+            continue  # stands beside its mean
+        row = {"name": name, "title": words.title(name), "metric": words.metric(name), "value": value}
+        row |= {"sd": values.get(f"{name}_std"), "before": before.get(name)}
+        out.append({**row, "says": words.read_one(metrics, name, dim)})
     return sorted(out, key=lambda row: _rank(str(row["name"])))
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+IN_MEMORY = "in-memory"
+"""The data part that stands for arrays handed over in Python."""
 _GROUPS = ("learner", "data", "views", "optimizer", "schedule")
 
 
@@ -75,15 +77,29 @@ def groups(recipe: Mapping[str, Any], default: Mapping[str, Any] | None = None) 
     return [(name, held) for name, held in out.items() if held]
 
 
+def data_name(recipe: Mapping[str, Any]) -> str:
+    """What ``--data`` was: a source's name or a path; of data handed over in Python, what it is called."""
+    held = recipe.get("data")
+    if not isinstance(held, Mapping):
+        return ""
+    given = held.get("settings", {})
+    return str(
+        given.get("path") or (given.get("name") if held.get("part") == IN_MEMORY else "") or held.get("part", "")
+    )
+
+
 def command(made: Mapping[str, Any], environment: Mapping[str, Any], changed: Sequence[Setting] = ()) -> str:
-    """The command line that makes the run again: the one that was typed, or one built from the recipe."""
+    """What makes the run again: the command that was typed, or one from the recipe; Python for data from Python."""
     typed = environment.get("command")
     if isinstance(typed, list) and len(typed) > 1 and PurePath(str(typed[0])).name in ("likewise", "likewise.exe"):
         return shlex.join(["likewise", *map(str, typed[1:])])
-    words = ["likewise", "train", str(made.get("source") or made.get("method", "METHOD"))]
-    if made.get("size", "small") != "small":
-        words += ["--size", str(made["size"])]
-    words += ["--seed", str(made.get("seed", 0))]
-    for setting in changed:
-        words += ["--set", f"{setting.path}={setting.value}"]
+    method = str(made.get("source") or made.get("method", "METHOD"))
+    size, seed = str(made.get("size", "small")), made.get("seed", 0)
+    pairs = [(s.path, s.value) for s in changed if s.path not in ("data", "data.path", "data.name")]
+    if made["recipe"].get("data", {}).get("part") == IN_MEMORY:
+        settings = f", settings={pairs!r}" if pairs else ""
+        return f"likewise.fit(data, method={method!r}, size={size!r}, seed={seed}{settings})"
+    words = ["likewise", "train", method, "--data", data_name(made["recipe"]), "--size", size, "--seed", str(seed)]
+    for path, value in pairs:
+        words += ["--set", f"{path}={value}"]
     return shlex.join(words)

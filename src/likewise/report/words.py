@@ -16,7 +16,7 @@ _LOGGED = {
     ),
     "seconds_per_epoch": Metric("seconds_per_epoch", "s per epoch", "seconds for one pass over the data", "lower"),
 }
-_CONTEXT = ("dim", "chance", "anisotropy", "untrained")
+_CONTEXT = ("dim", "chance", "apart", "untrained")
 """What the reading of one metric may look at beside it."""
 
 
