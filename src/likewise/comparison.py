@@ -13,8 +13,9 @@ from likewise.api import Run, prepare
 from likewise.core import registry
 from likewise.core.errors import InputError
 from likewise.evaluate.catalogue import METRICS
-from likewise.evaluate.compare import paired
 from likewise.report.comparison import ComparisonPage, Row, read_entry, write_comparison
+from likewise.report.ledger import judge
+from likewise.train.display import make_display
 from likewise.train.plan import Plan, environment
 from likewise.train.run import train
 from likewise.train.worker import train_isolated
@@ -112,8 +113,10 @@ def compare(
             data = plans[method][0].recipe.data
     named = {method: Path(method.partition(":")[0]).stem for method in plans}
     runs = {m: [folder / f"{named[m]}-seed{p.seed}" for p in held] for m, held in plans.items()}
-    for method, held in plans.items():
-        for plan, path in zip(held, runs[method]):
+    display, total = make_display(quiet), len(plans) * len(chosen)
+    for i, (method, held) in enumerate(plans.items()):
+        for j, (plan, path) in enumerate(zip(held, runs[method])):
+            display.note(f"run {i * len(chosen) + j + 1}/{total}  {method}, seed {plan.seed}")
             _one(plan, path, quiet)
             if pages and not (path / "report.html").exists():
                 Run(path).report()
@@ -198,19 +201,8 @@ def _pair(
         [slug, baseline], data, seeds=seeds, settings=settings, metric=metric, out=out, pages=False, quiet=quiet
     )
     mine, theirs = found.values(slug, metric), found.values(baseline, metric)
-    sign = 1 if METRICS[metric].direction != "lower" else -1
-    gap = paired([sign * v for v in mine], [sign * v for v in theirs])
-    verdict = "undecided"
-    if gap.low is not None and gap.high is not None and gap.low * gap.high > 0:
-        verdict = "holds" if gap.mean > 0 else "does not hold"
-    return {
-        "settings": dict(settings),
-        "values": {"method": mine, "baseline": theirs},
-        "difference": gap.mean,
-        "interval": [gap.low, gap.high],
-        "p": gap.p,
-        "verdict": verdict,
-    }
+    values = {"method": mine, "baseline": theirs}
+    return {"settings": dict(settings), "values": values, **judge(metric, mine, theirs)}
 
 
 def _one(plan: Plan, folder: Path, quiet: bool) -> None:

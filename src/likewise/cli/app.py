@@ -19,6 +19,7 @@ VERBS = (
     "search",
     "evaluate",
     "compare",
+    "claim",
     "new",
     "check",
 )

@@ -30,13 +30,18 @@ def train(
         Stopped: a signal asked to stop; the run is saved.
         Diverged: the loss is not finite.
     """
-    if resume and read_status(folder).get("state") == "finished" and _same(plan, folder):
+    if resume and finished(plan, folder):
         return
     open_folder(plan, folder, resume)
     runtime = make_runtime(devices, plan.recipe.precision, fabric)
     # processes are told the folder, not the plan: a method from a file can't be sent to them
     held = plan.dataset if devices > 1 and plan.recipe.data.name == "in-memory" else None
     runtime.launch(_work, folder, plan if devices == 1 else None, held, resume, quiet)
+
+
+def finished(plan: Plan, folder: Path) -> bool:
+    """Whether ``folder`` holds this very plan, trained to the end."""
+    return read_status(folder).get("state") == "finished" and _same(plan, folder)
 
 
 def train_folder(folder: Path, *, resume: bool = False, quiet: bool = False) -> None:

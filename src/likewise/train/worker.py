@@ -10,7 +10,7 @@ from pathlib import Path
 from likewise.core.errors import InputError
 from likewise.train.events import Diverged, Interrupted, Preempted, read_status
 from likewise.train.plan import Plan
-from likewise.train.run import open_folder, train_folder
+from likewise.train.run import finished, open_folder, train_folder
 
 
 def train_isolated(plan: Plan, folder: Path, *, quiet: bool = True) -> None:
@@ -19,6 +19,8 @@ def train_isolated(plan: Plan, folder: Path, *, quiet: bool = True) -> None:
     Raises:
         InputError, Stopped, Diverged: as :func:`likewise.train.run.train`.
     """
+    if finished(plan, folder):
+        return
     open_folder(plan, folder, resume=True)
     command = [sys.executable, "-m", "likewise.train.worker", str(folder), *(["--quiet"] if quiet else [])]
     process = subprocess.Popen(command)
