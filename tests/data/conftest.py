@@ -6,12 +6,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from likewise.data import catalogue
+
 Paint = Callable[..., Path]
 
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache for each test: what one leaves must not hide another's mistake."""
+    """A cache for each test: what one leaves must not hide another's mistake. Sources stay where they are."""
+    for name in catalogue.SOURCES:
+        found = catalogue.locate(name)
+        if found is not None:
+            monkeypatch.setenv(catalogue.variable(name), str(found))
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("LIKEWISE_CACHE", str(folder))
     return folder

@@ -186,6 +186,7 @@ def test_a_source_inside_an_installed_package(tmp_path: Path, monkeypatch: pytes
     (folder.parent / "__init__.py").write_text("raise RuntimeError('must not be run')")
     idx_folder(folder, "-idx", packed=False)
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delenv("LIKEWISE_DATA_MNIST", raising=False)
     held = catalogue.source("mnist")
     places = ("python:absent_package/files", "python:carrier_of_digits/files")
     monkeypatch.setitem(catalogue.SOURCES, "mnist", catalogue.Source(held.about, places, "", held.files))
