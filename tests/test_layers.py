@@ -193,3 +193,10 @@ def test_source_is_free_of(pattern):
             f"{file.relative_to(ROOT)}:{code[: m.start()].count(chr(10)) + 1}" for m in re.finditer(pattern, code, re.M)
         ]
     assert not hits, ", ".join(hits)
+
+
+def test_file_names_of_tests_are_unique():
+    """Tests are imported by their file's name alone, also by the processes that some of them start."""
+    files = [f for f in (ROOT / "tests").rglob("*.py") if f.name != "conftest.py"]
+    names = [f.name for f in files]
+    assert not sorted({n for n in names if names.count(n) > 1})
