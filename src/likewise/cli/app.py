@@ -20,6 +20,7 @@ VERBS = (
     "evaluate",
     "compare",
     "claim",
+    "claim",
     "new",
     "check",
 )

@@ -1,11 +1,18 @@
 """``likewise search``: what is nearest to a picture."""
 
-from typing import Annotated
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from likewise.cli import terminal
 from likewise.cli.arguments import Json, RunFolder
+
+if TYPE_CHECKING:
+    from likewise.api import Hit, Run
 
 
 def search(
@@ -28,9 +35,32 @@ def search(
 
     held = Run(run)
     hits = held.search(query, index=index, k=k, progress=not json)
-    sheet = None
+    sheet = _sheet(held, query, index, hits)
     if json:
         terminal.emit({"run": run, "query": query, "hits": [vars(hit) for hit in hits], "page": sheet})
         return
     for hit in hits:
         terminal.line(f"{hit.score:.3f}", hit.key + (f"   {hit.label}" if hit.label else ""))
+    terminal.line("sheet", str(sheet))
+
+
+def _sheet(run: "Run", query: str, index: str | None, hits: Sequence["Hit"]) -> Path:
+    from likewise.report.sheet import Item, write_search_sheet
+
+    wanted, dataset = run.dataset([query]), run.dataset(index)
+    pictures: Any = wanted.columns.get("image")
+    shown: Any = dataset.columns.get("image")
+    name = re.sub(r"[^\w-]+", "-", Path(query).stem).strip("-") or "query"
+    path = run.path / f"search-{name}.html"
+    items = [
+        Item(
+            key=hit.key,
+            picture=None if shown is None else shown[hit.row],
+            label=hit.label,
+            score=hit.score,
+            link="" if hit.path is None else os.path.relpath(hit.path, run.path),
+        )
+        for hit in hits
+    ]
+    first = Item(query, None if pictures is None else pictures[0])
+    return write_search_sheet(path, first, items, about=f"{run.slug} in {run.path}, searched in {dataset.name}")

@@ -9,6 +9,7 @@ from likewise.cli import terminal
 from likewise.cli.arguments import Json
 from likewise.core import registry
 from likewise.core.card import Card
+from likewise.report.card import STATUS, traits
 
 
 def show(
@@ -41,7 +42,7 @@ def show(
     _lines("equation", card.equation)
     _lines("knobs", *(f"{name} = {default}" for name, default in listing.knobs))
     _lines("sizes", ", ".join(listing.sizes))
-    _lines("traits", *_traits(card))
+    _lines("behaves", *traits(card))
     _lines("differs", *card.deviations)
     _lines("evidence", *_evidence(card))
     _lines("waived", *(f"{check}: {reason}" for check, reason in card.waivers))
@@ -54,35 +55,10 @@ def show(
         terminal.line("next", f"likewise train {card.slug}{source}")
 
 
-STATUS = {
-    "exact": "the paper's equation and parts",
-    "adapted": "the paper's idea with parts of ours, see `differs`",
-    "small": "the mechanism on a small stand-in for a backbone that can't be had here",
-}
-
-
 def _lines(label: str, *lines: str) -> None:
     kept = [text for text in lines if text]
     if kept:
         terminal.line(label, *kept)
-
-
-def _traits(card: Card) -> list[str]:
-    traits = card.traits
-    splits = {
-        "mean": "the loss is a mean over rows: any number of devices",
-        "gather": "each row is compared with the rows of every device",
-        "statistics": "the loss goes through sums over the rows of every device",
-        "single": "one device only",
-    }
-    out = [splits[traits.splits], f"smallest batch {traits.min_batch}"]
-    if traits.cacheable:
-        out.append("gradient caching (--set micro=N) trains large batches in little memory")
-    if traits.needs:
-        out.append("needs " + ", ".join(traits.needs))
-    if traits.memory:
-        out.append("keeps " + ", ".join(traits.memory))
-    return out
 
 
 def _evidence(card: Card) -> list[str]:
