@@ -17,6 +17,7 @@ from likewise.similarity.rules import Different as Different
 from likewise.similarity.rules import Drop as Drop
 from likewise.similarity.rules import Kernel as Kernel
 from likewise.similarity.rules import Listed as Listed
+from likewise.similarity.rules import ListedBias as ListedBias
 from likewise.similarity.rules import Own as Own
 from likewise.similarity.rules import Rule as Rule
 from likewise.similarity.rules import Same as Same

@@ -112,7 +112,7 @@ class Attend(torch.autograd.Function):
             outs = dense.attend(anchors, candidates, values, term, ALONE)
             inputs = (anchors, candidates, values, attended.scale)
             return (None, *differentiated_again(outs, (grad_lse, grad_mean), inputs, wanted))
-        if grad_mean is None and not wanted[1]:
+        if grad_mean is None and values is None and not wanted[1]:
             return (None, *attended.from_mean(grad_lse, wanted))
         found = attended.pull(sweep, attended.filled(grad_lse, grad_mean), wanted)
         return (None, *attended.finished(*found, wanted))

@@ -73,7 +73,7 @@ def guess_shifts(walk: Walk) -> dict[int, float]:
     sweep, shifts = walk.sweep, dict.fromkeys(walk.terms, 0.0)
     if not sweep.n or not sweep.m:
         return shifts
-    rows, cols = slice(0, min(sweep.n, 128)), slice(0, min(sweep.m, 1024))
+    rows, cols = slice(0, min(sweep.n, max(1, sweep.tile // 4))), slice(0, min(sweep.m, sweep.tile))
     for k in walk.terms:
         term = sweep.terms[k]
         if abs(float(walk.scales[k])) <= -LOWEST[walk.anchors.dtype] and not term.bias:

@@ -143,7 +143,7 @@ class RingAttend(torch.autograd.Function):
         ring, luggage, sweep, wanted = ctx.ring, ctx.luggage, ctx.sweep, ctx.needs_input_grad[2:]
         anchors, candidates, values, scale, lse, mean = ctx.saved_tensors
         attended = Attended(anchors, candidates, values, ctx.fixed if scale is None else scale, lse, mean)
-        if grad_mean is None and not wanted[1]:
+        if grad_mean is None and values is None and not wanted[1]:
             return None, None, *attended.from_mean(grad_lse, wanted)
         grads = attended.filled(grad_lse, grad_mean)
         d_anchors = torch.zeros_like(anchors)
