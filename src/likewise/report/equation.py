@@ -8,24 +8,23 @@ _SIZE = 18  # pixels of an em
 
 # what papers write and matplotlib's mathtext reads only in another spelling
 _SPELLINGS = (
-    (r"\\(?:tfrac|dfrac)\b", r"\\frac"),
-    (r"\\(?:big|Big|bigg|Bigg)[lrm]?(?![a-zA-Z])", ""),
-    (r"\\lVert\b|\\rVert\b", r"\\Vert"),
-    (r"\\lvert\b|\\rvert\b", r"\\vert"),
+    (r"\\tfrac(?![a-zA-Z])", r"\\frac"),
+    (r"\\lVert\b|\\rVert\b", r"\\Vert "),
+    (r"\\lvert\b|\\rvert\b", r"\\vert "),
     (r"\\(?:textrm|textnormal|mbox)\b", r"\\text"),
     (r"\\(?:mathbbm|mathds)\b", r"\\mathbb"),
     (r"\\(?:boldsymbol|bm)\b", r"\\mathbf"),
     (r"\\(?:nolimits|limits|displaystyle|nonumber|notag)\b", ""),
-    (r"\\(?:le)(?![a-zA-Z])", r"\\leq"),
-    (r"\\(?:ge)(?![a-zA-Z])", r"\\geq"),
-    (r"\\ne(?![a-zA-Z])", r"\\neq"),
-    (r"\\to\b", r"\\rightarrow"),
-    (r"\\(?:land)\b", r"\\wedge"),
-    (r"\\(?:lnot)\b", r"\\neg"),
     (r"\\operatorname\*", r"\\operatorname"),
     (r"\\(?:begin|end)\{(?:aligned|align\*?|equation\*?|split|gathered)\}", ""),
     (r"\\label\{[^}]*\}", ""),
+    # sums that stand side by side touch with their bounds
+    (r"(?<=[}\w])\s*\\sum(?![a-z])", r"\\;\\sum"),
+    (r"\\frac\s*(\w)\s*(\w)", r"\\frac{\1}{\2}"),
+    (r"\\frac\s*(\w)\s*\{", r"\\frac{\1}{"),
 )
+_SIZED = r"\\(?:big|Big|bigg|Bigg)[lrm]?(?![a-zA-Z])\s*"
+_OPENING, _CLOSING = r"[\[(]|\\\{|\\langle\b|\\lfloor\b|\\lceil\b", r"[\])]|\\\}|\\rangle\b|\\rfloor\b|\\rceil\b"
 
 
 def equation(latex: str) -> Markup:
@@ -39,13 +38,28 @@ def equation(latex: str) -> Markup:
     text = latex
     for pattern, spelling in _SPELLINGS:
         text = re.sub(pattern, spelling, text)
-    lines = [line.replace("&", " ").strip() for line in re.split(r"\\\\(?:\[[^\]]*\])?", text)]
-    try:
-        drawn = [_draw(line) for line in lines if line]
-    except ValueError:  # mathtext's word for what it can't read
-        return Markup('<pre class="latex">{}</pre>').format(latex)
+    grown = re.sub(f"{_SIZED}({_CLOSING})", r"\\right\1", re.sub(f"{_SIZED}({_OPENING})", r"\\left\1", text))
     label = Markup('<div class="equation" role="img" aria-label="{}">').format(latex)
-    return label + Markup("").join(drawn) + Markup("</div>")
+    # brackets that grow, if they come in pairs; else brackets as they are; else the source
+    for spelling in (_tall_fractions(grown), re.sub(_SIZED, "", text)):
+        lines = [line.replace("&", " ").strip() for line in re.split(r"\\\\(?:\[[^\]]*\])?", spelling)]
+        try:
+            return label + Markup("").join(_draw(line) for line in lines if line) + Markup("</div>")
+        except ValueError:  # mathtext's word for what it can't read
+            continue
+    return Markup('<pre class="latex">{}</pre>').format(latex)
+
+
+def _tall_fractions(text: str) -> str:
+    """Fractions of full height, except in exponents and indices."""
+    out, depths = "", [False]
+    for i, sign in enumerate(text):
+        if sign == "{":
+            depths.append(depths[-1] or text[i - 1 : i] in ("^", "_"))
+        elif sign == "}" and len(depths) > 1:
+            depths.pop()
+        out += "\\d" if sign == "\\" and text.startswith("\\frac", i) and not depths[-1] else sign
+    return out
 
 
 def _draw(line: str) -> Markup:

@@ -58,6 +58,12 @@ class RunPage:
         return self.card.name if self.card else str(self.made.get("method", "a method"))
 
     @property
+    def epochs(self) -> float | None:
+        """Passes over the data so far, as logged; None without events."""
+        found = [e["epoch"] for e in self.events if isinstance(e.get("epoch"), int | float)]
+        return max(found) if found else None
+
+    @property
     def data(self) -> str:
         """What it was trained on, in a word."""
         return PurePath(settings.data_name(self.made["recipe"])).name
