@@ -15,8 +15,8 @@ from likewise.views.augment import Augment, Plan
 from likewise.views.geometry import apply_crop, whole
 
 Pair = float | tuple[float, float]
-CACHED = 1 << 18
-"""Numbers of a part of the batch that goes through all steps at once on a CPU."""
+CACHED, AT_LEAST = 1 << 17, 24
+"""On a CPU a batch goes through all steps in parts of about so many numbers, but so many images."""
 
 
 class ImageViews(nn.Module):
@@ -90,9 +90,11 @@ class ImageViews(nn.Module):
 
     def _parts(self, image: Tensor) -> list[slice]:
         """Slices of a batch, small enough on a CPU that what is between two steps stays in the cache."""
-        size = max(self.image_size, *image.shape[2:])
-        step = max(1, CACHED // (image.shape[1] * size * size)) if image.device.type == "cpu" else len(image)
-        return [slice(at, at + step) for at in range(0, len(image), max(1, step))]
+        if image.device.type != "cpu":
+            return [slice(0, len(image))]
+        side = max(self.image_size, *image.shape[2:])
+        step = max(AT_LEAST, CACHED // (image.shape[1] * side * side))
+        return [slice(at, at + step) for at in range(0, len(image), step)]
 
     def _image(self, columns: dict[str, View]) -> Tensor:
         x = columns.get("image")
