@@ -77,7 +77,8 @@ def hard_negative(a, b, ids, tau, tau_plus, beta):
         importance = [x**beta for x in negatives]
         reweighted = sum(w * x for w, x in zip(importance, negatives)) / (sum(importance) / count)
         estimate = (reweighted - tau_plus * count * positive) / (1 - tau_plus)
-        out.append(-torch.log(positive / (positive + estimate.clamp(min=count * math.exp(-1 / tau)))))
+        # -log(p / (p + g)) without its cancellation
+        out.append(torch.log1p(estimate.clamp(min=count * math.exp(-1 / tau)) / positive))
     return torch.stack(out)
 
 

@@ -75,26 +75,21 @@ def on_ring(comm, name, sizes, mode):
 
 
 @pytest.mark.parametrize("world", [2, 3, 4])
-def test_the_ring_is_one_process_with_all_rows(four, world):
+@pytest.mark.parametrize("name", NAMES)
+def test_the_ring_is_one_process_with_all_rows(four, world, name):
     sizes = SIZES[world]
-    for name in NAMES:
-        a, b, side, ids, labels = (torch.cat(x) for x in everyone(sizes))
-        a, b, s = leaves(a, b, torch.tensor([7.0], dtype=torch.float64))
-        # pairs within one process: the rules of the whole know where each process begins
-        outs = whole(name, a, b, side, ids, labels, s, sizes)
-        weighting(outs).backward()
-        for mode in ("tiled", "dense"):
-            answers = four.run(on_ring, name, list(sizes), mode, world=world)
-            for k, out in enumerate(outs):
-                joined = torch.cat([found[k] for found, _ in answers])
-                assert_close(joined, out.detach(), rtol=1e-9, atol=1e-10, msg=lambda m: f"{name} {mode}: {m}")
-            for k, leaf in enumerate((a, b)):
-                joined = torch.cat([grads[k] for _, grads in answers])
-                expected = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
-                assert_close(joined, expected, rtol=1e-8, atol=1e-9, msg=lambda m: f"{name} {mode}: {m}")
-            scale = sum(grads[2] for _, grads in answers)
-            expected = torch.zeros_like(s) if s.grad is None else s.grad
-            assert_close(scale, expected, rtol=1e-8, atol=1e-9, msg=lambda m: f"{name} {mode} scale: {m}")
+    a, b, side, ids, labels = (torch.cat(x) for x in everyone(sizes))
+    a, b, s = leaves(a, b, torch.tensor([7.0], dtype=torch.float64))
+    outs = whole(name, a, b, side, ids, labels, s, sizes)
+    weighting(outs).backward()
+    expected = [torch.zeros_like(x) if x.grad is None else x.grad for x in (a, b, s)]
+    for mode in ("tiled", "dense"):
+        answers = four.run(on_ring, name, list(sizes), mode, world=world)
+        for k, out in enumerate(outs):
+            assert_close(torch.cat([found[k] for found, _ in answers]), out.detach(), rtol=1e-9, atol=1e-10)
+        for k in (0, 1):
+            assert_close(torch.cat([grads[k] for _, grads in answers]), expected[k], rtol=1e-8, atol=1e-9)
+        assert_close(sum(grads[2] for _, grads in answers), expected[2], rtol=1e-8, atol=1e-9)
 
 
 def whole(name, a, b, side, ids, labels, s, sizes):
@@ -164,11 +159,13 @@ def test_losses_over_processes_are_those_of_the_joined_batch(four, world, mode):
         a, b = leaves(a, b)
         expected, grads = loss_and_gradients(name, a, b, labels, Collective(), 1.0, "dense")
         found = [answer[at] for answer in answers]
-        assert_close(sum(f[0] for f in found), expected, rtol=1e-9, atol=1e-10, msg=lambda m: f"{name}: {m}")
-        for k in (0, 1):
-            joined = torch.cat([f[1 + k] for f in found])
-            assert_close(joined, grads[k], rtol=1e-8, atol=1e-9, msg=lambda m: f"{name}: {m}")
-        assert_close(sum(f[3] for f in found), grads[2], rtol=1e-8, atol=1e-9, msg=lambda m: f"{name}: {m}")
+        joined = [
+            sum(f[0] for f in found),
+            *(torch.cat([f[k] for f in found]) for k in (1, 2)),
+            sum(f[3] for f in found),
+        ]
+        for ours, theirs in zip(joined, (expected, *grads)):
+            assert torch.allclose(ours, theirs, rtol=1e-8, atol=1e-9), name
 
 
 def held_at_once(comm, n):

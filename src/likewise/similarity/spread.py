@@ -1,6 +1,7 @@
 """The reductions over processes as differentiable functions, on the ring.
 
-The numbers are those of :meth:`likewise.core.comm.Collective.gather`: gradients of candidates are summed over processes.
+The numbers are those of :meth:`likewise.core.comm.Collective.gather`: gradients of candidates are summed over
+processes.
 The gradient of a learned scale belongs to this process's anchors and to the columns that it saw; its sum over processes
 is exact. Second derivatives are for a single process.
 """
