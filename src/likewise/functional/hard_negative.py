@@ -51,4 +51,5 @@ def hard_negative_nce(
     estimate = torch.where(left, rest, 1.0).log() + top - math.log1p(-tau_plus)
     floor = -1 / temperature
     repel = log_count + torch.where(left, estimate, floor).clamp(min=floor)
-    return torch.where(none, 0.0, F.softplus(repel - positive))
+    # the default threshold of 20 would round exp(-20) away, which float64 can see
+    return torch.where(none, 0.0, F.softplus(repel - positive, threshold=50))
