@@ -165,11 +165,13 @@ def test_json_round_trip():
     recipe.set("sheath.colours", "green,grey")
     recipe.set("length", "2")
     recipe.learner.settings["others"] = (spec(plain_sheath, width=1), spec(Lined))
-    recipe = replace(recipe, stages=(Stage("warm", (("epochs", 2.0), ("learner.length", 1.0))), Stage("main")))
+    warm = (("epochs", 2.0), ("learner.length", 1.0), ("teeth", (3, 4)), ("views", spec(Lined, lining=0.1)))
+    recipe = replace(recipe, stages=(Stage("warm", warm), Stage("main")))
     text = json.dumps(recipe.to_json())
     back = Recipe.from_json(json.loads(text))
     assert json.dumps(back.to_json()) == text
     assert back.stages == recipe.stages
+    assert back.for_stage(back.stages[0]).views.build().lining == 0.1
     assert back.learner.build(channels=1)["length"] == 2
     assert back.learner.build(channels=1)["others"][1].colours == ("red", "blue")
 
@@ -188,6 +190,10 @@ def test_a_resolved_recipe_says_everything_and_builds_the_same():
     ("change", "message"),
     [
         ({"colour": 1}, "unknown settings \\['colour'\\]"),
+        ({"batch": "many"}, "batch='many': expected a whole number"),
+        ({"batch": None}, "batch=None: expected a whole number"),
+        ({"precision": "64"}, "expected one of '32'"),
+        ({"views": "plain"}, "views='plain': expected"),
         ({"learner": {"kind": "blade", "part": "sabre"}}, "unknown blade 'sabre'"),
         ({"learner": {"kind": "blade", "part": "blade", "settings": {"lenght": 1}}}, "no setting 'lenght'"),
         ({"learner": {"kind": "blade", "part": "blade", "settings": {"steel": "wood"}}}, "expected one of"),

@@ -229,9 +229,11 @@ class Recipe:
         unknown = set(values) - known
         if unknown:
             raise InputError(f"recipe has unknown settings {sorted(unknown)}: was it written by a newer version?")
-        out = {name: _unplain(value) for name, value in values.items()}
-        stages = out.get("stages", ())
-        out["stages"] = tuple(Stage(s["name"], tuple((p, v) for p, v in s["settings"])) for s in stages)
+        hints = typing.get_type_hints(cls)
+        plain = {name: _unplain(value) for name, value in values.items() if name != "stages"}
+        out = {name: _convert(hints[name], value, name, None, None) for name, value in plain.items()}
+        stages = values.get("stages", ())
+        out["stages"] = tuple(Stage(s["name"], tuple((p, _unplain(v)) for p, v in s["settings"])) for s in stages)
         return cls(**out)
 
     def walk(self) -> Iterator[tuple[str, Any]]:
