@@ -134,6 +134,16 @@ def test_boxes_have_the_asked_area_and_shape_and_stay_inside(h: int, w: int) -> 
     assert abs(float(crop.flip.float().mean()) - 0.5) < 0.03
 
 
+def test_boxes_lie_anywhere_whatever_their_shape() -> None:
+    crop = draw_crop(Draws(0, 0, torch.arange(4000)), 40, 30, scale=(0.1, 0.4))
+    top, left = crop.top / (40 - crop.height), crop.left / (30 - crop.width)
+    for place in (top, left):
+        share = torch.tensor([0.1, 0.5, 0.9])
+        torch.testing.assert_close(place.quantile(share), share, atol=0.03, rtol=0)
+    drawn = torch.stack([top, left, crop.height * crop.width, crop.height / crop.width, crop.flip.float()])
+    assert (torch.corrcoef(drawn) - torch.eye(5)).abs().max() < 0.06
+
+
 def test_boxes_follow_the_rejection_sampling_of_the_paper() -> None:
     generator = np.random.default_rng(0)
     areas = []
