@@ -132,7 +132,8 @@ def prepare(
     if isinstance(data, Spec):
         recipe.data = data
     elif isinstance(data, str | Path):
-        recipe.data = resolve(str(data))
+        # a Path is a path, also where a source has the same name
+        recipe.data = resolve(data if isinstance(data, str) else str(data.absolute()))
     elif data is not None:
         held = from_object(data)
         recipe.data = spec(in_memory, name=held.name)
