@@ -217,6 +217,14 @@ class Forgetful(Mini):
         self.register_buffer("queue", self.queue, persistent=False)
 
 
+@fault("an-epoch-begins-alike")
+class Dices(Mini):
+    """Fills its queue anew every epoch, from the global generator."""
+
+    def on_epoch(self, ctx):
+        self.queue.copy_(normalize(torch.randn(8, 4), dim=1))
+
+
 @fault("memory-is-on-the-card", traits=Traits(splits="gather"))
 class Silent(Mini):
     """A memory that the card does not mention."""

@@ -26,9 +26,8 @@ def recipes_survive_json(subject: Subject) -> None:
     for size in subject.method.recipes:
         recipe = subject.method.recipe(size)
         expect(recipe.learner.make is subject.method.cls, f"{size} trains {recipe.learner.make}, not this method")
-        text = json.dumps(recipe.to_json())
-        back = Recipe.from_json(json.loads(text))
-        expect(json.dumps(back.to_json()) == text, f"{size}: the recipe differs after JSON")
+        plain = json.loads(json.dumps(recipe.to_json()))
+        expect(json.loads(json.dumps(Recipe.from_json(plain).to_json())) == plain, f"{size} differs after JSON")
 
 
 @check()

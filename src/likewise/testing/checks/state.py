@@ -125,6 +125,19 @@ def a_seed_decides_everything(subject: Subject) -> None:
 
 
 @check()
+def an_epoch_begins_alike(subject: Subject) -> None:
+    """``on_epoch`` draws from a generator of its own, so that processes and resumed runs agree."""
+    states = []
+    for seed in (1, 2):
+        learner = subject.learner()
+        torch.manual_seed(seed)
+        learner.on_epoch(subject.context(subject.steps - 1))
+        states.append(_copy(learner))
+    names = _differing(*states)
+    expect(not names, f"{', '.join(names[:3])} depends on the global generator")
+
+
+@check()
 def everything_is_saved(subject: Subject) -> None:
     """Saved and loaded into a fresh learner, the next steps are the same to the last bit."""
     learner = subject.learner()
