@@ -45,7 +45,8 @@ const likewise = (() => {
     const known = values.filter((v) => v !== null && v !== undefined);
     if (!known.length) return [0, 1];
     let low = Math.min(...known), high = Math.max(...known);
-    if (low === high) [low, high] = [low - (Math.abs(low) * 0.1 || 1), high + (Math.abs(high) * 0.1 || 1)];
+    // a range within rounding errors is none: its ticks could not be told apart
+    if (high - low <= 1e-9 * Math.max(Math.abs(low), Math.abs(high))) [low, high] = [low - (Math.abs(low) * 0.1 || 1), high + (Math.abs(high) * 0.1 || 1)];
     return [low - (high - low) * pad, high + (high - low) * pad];
   };
 

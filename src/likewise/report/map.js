@@ -258,13 +258,13 @@ for (const host of document.querySelectorAll("[data-map]")) likewise.map = (() =
     else if (event.key === "+" || event.key === "=") zoomBy(1.5);
     else if (event.key === "-") zoomBy(1 / 1.5);
     else if (dx || dy) {
-      // the nearest point within the quarter that the arrow points to
+      // the nearest point on that side, those straight ahead first
       const start = state.hover >= 0 ? [xs[state.hover], ys[state.hover]] : [width / 2, height / 2];
       let best = -1, least = Infinity;
       for (let i = 0; i < n; i++) {
         const a = (xs[i] - start[0]) * dx + (ys[i] - start[1]) * dy;
         const b = Math.abs((xs[i] - start[0]) * dy) + Math.abs((ys[i] - start[1]) * dx);
-        if (i !== state.hover && a > 0.5 && a >= b && a + 2 * b < least && !dimmed(i)) { best = i; least = a + 2 * b; }
+        if (i !== state.hover && a > 0.5 && a + 2 * b < least && !dimmed(i)) { best = i; least = a + 2 * b; }
       }
       if (best >= 0) hover(best);
     } else return;

@@ -140,6 +140,7 @@ def render_run(run: RunPage) -> str:
         sections=[name for name, there in has.items() if there],
         title=f"{run.method} on {run.data}" if run.data else run.method,
         run=run,
+        facts=_facts(run),
         banner=_banner(run.status),
         verdict=words.verdict(run.metrics, dim),
         tiles=_tiles(run, before, dim),
@@ -157,6 +158,18 @@ def render_run(run: RunPage) -> str:
         surroundings=list(_surroundings(run.environment)),
         equation=equation(run.card.equation) if run.card else "",
     )
+
+
+def _facts(run: RunPage) -> list[str]:
+    made = run.made
+    out = [str(made.get("method", "")), f"size {made.get('size', page.DASH)}", f"seed {made.get('seed', page.DASH)}"]
+    if run.epochs is not None:
+        out.append(f"{page.number(run.epochs)} epochs")
+    if run.status.get("steps"):
+        out.append(f"{page.number(run.status['steps'])} steps")
+    if isinstance(run.metrics.get("seconds"), int | float):
+        out.append(page.duration(run.metrics["seconds"]))
+    return out
 
 
 def _whole(value: Any) -> int | None:
