@@ -57,5 +57,5 @@ def _in_words(result: dict[str, Any]) -> str:
     low, high = result["interval"]
     interval = "" if low is None else f" (95 %: {terminal.show(low)} to {terminal.show(high)})"
     figures = f"{terminal.show(means['method'])} against {terminal.show(means['baseline'])} of {result['baseline']}"
-    difference = f"difference {terminal.show(result['difference'])}{interval}"
-    return f"{result['verdict']}: {result['metric']} on {result['data']} {figures}, {difference}, {len(result['seeds'])} seeds"
+    where = f"{result['metric']} on {result['data']}, {len(result['seeds'])} seeds"
+    return f"{result['verdict']}: {figures}, difference {terminal.show(result['difference'])}{interval}; {where}"

@@ -51,9 +51,11 @@ def explained(arguments: Sequence[str]) -> Iterator[Outcome]:
         yield outcome
         sys.stdout.flush()
     except BrokenPipeError:
-        # the reader (head, less) has gone; a second attempt to flush at exit would complain about it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        outcome.code = OK
+        _reader_has_gone()
+    except SystemExit as error:
+        if not isinstance(error.__context__, BrokenPipeError):  # which the parser turns into an exit
+            raise
+        _reader_has_gone()
     except (KeyboardInterrupt, typer.Abort):
         _say("interrupted")
         outcome.code = INTERRUPTED
@@ -61,7 +63,11 @@ def explained(arguments: Sequence[str]) -> Iterator[Outcome]:
         if "--debug" in arguments:
             traceback.print_exc()
         outcome.code = _explain(error, arguments)
-    return
+
+
+def _reader_has_gone() -> None:
+    # head or less had enough, which is no error; a second attempt to flush at exit would complain
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
 
 
 def _explain(error: Exception, arguments: Sequence[str]) -> int:

@@ -71,8 +71,10 @@ def _evidence(card: Card) -> list[str]:
 
 
 def _settings(method: str, size: str) -> dict[str, object]:
+    """Every setting of a recipe, defaults written out; what the data decides is left out."""
+    from likewise.core.recipe import FROM_DATA
     from likewise.train.plan import import_parts
 
     loaded = registry.load(method)
     import_parts()
-    return dict(loaded.recipe(size).walk())
+    return {path: value for path, value in loaded.recipe(size).resolve().walk() if value is not FROM_DATA}

@@ -71,6 +71,7 @@ def train(
     # whatever can be found wrong is found before a folder is made
     make_runtime(devices, plan.recipe.precision)
     plan.learner()
+    plan.views()
     if dry_run:
         _announce(plan, folder, devices)
         _show_plan(plan, json)

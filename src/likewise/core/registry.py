@@ -122,6 +122,8 @@ def load_file(reference: str) -> Method:
             module = importlib.import_module(where)
     except ModuleNotFoundError as error:
         raise InputError(f"no module {where!r}: {error}") from error
+    except SyntaxError as error:
+        raise InputError(f"{error.filename}:{error.lineno}: {error.msg}") from error
     methods = {m.cls.__name__: m for m in _methods.values() if m.cls.__module__ == module.__name__}
     if not name and len(methods) == 1:
         return next(iter(methods.values()))

@@ -125,8 +125,12 @@ def _load(path: str) -> np.ndarray | Mapping[str, Any]:
     if not os.path.isfile(file):
         raise InputError(f"no file {path!r}")
     try:
+        zipped = zipfile.is_zipfile(file)
+        with open(file, "rb") as opened:
+            if not zipped and opened.read(2) == b"PK":
+                raise ValueError("the archive is cut off")
         # mapped copy-on-write: a large uint8 array stays on the disk
-        held = np.load(file, mmap_mode=None if zipfile.is_zipfile(file) else "c", allow_pickle=False)
+        held = np.load(file, mmap_mode=None if zipped else "c", allow_pickle=False)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path!r} {_why(error)}") from error
     return held
