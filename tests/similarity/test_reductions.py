@@ -23,6 +23,7 @@ from likewise.similarity import (
     row_lse,
     same_sum,
     sweep,
+    unit_rows,
     weighted_sum,
 )
 
@@ -227,6 +228,20 @@ def test_gradients_agree_with_differences_once_and_twice(mode):
 
     assert torch.autograd.gradcheck(reductions, (a, c, s))
     assert torch.autograd.gradgradcheck(reductions, (a, c, s))
+
+
+def test_unit_rows_are_those_of_normalize():
+    z = torch.randn(6, 4, dtype=torch.float64)
+    z[2] = 0
+    z[3] *= 1e-30
+    (x,), (y,) = leaves(z), leaves(z)
+    ours, expected = unit_rows(x), torch.nn.functional.normalize(y, dim=1)
+    assert_close(ours, expected)
+    assert_close(pulled([ours], [x]), pulled([expected], [y]))
+    (x,) = leaves(z[:2])
+    assert torch.autograd.gradcheck(unit_rows, x)
+    assert torch.autograd.gradgradcheck(unit_rows, x)
+    assert unit_rows(z.half()).dtype == torch.float32
 
 
 def test_a_backward_pass_can_be_repeated():

@@ -17,18 +17,12 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from likewise import functional as equations
 from likewise.core.comm import Collective
 from likewise.core.errors import InputError
-from likewise.similarity import SINGLE
+from likewise.similarity import SINGLE, unit_rows
 from likewise.similarity.mode import checked_mode
-
-
-def _unit(rows: Tensor) -> Tensor:
-    """Rows of unit length, in float32 or better: half precision would lose the length."""
-    return normalize(rows.float() if rows.dtype in (torch.float16, torch.bfloat16) else rows, dim=-1)
 
 
 class Loss(nn.Module):
@@ -58,7 +52,7 @@ class NTXent(Loss):
     def forward(self, a: Tensor, b: Tensor, *, ids: Tensor | None = None, comm: Collective = SINGLE) -> Tensor:
         """The loss of two views ``(n, d)`` of the same samples."""
         return equations.nt_xent(
-            _unit(a), _unit(b), temperature=self.temperature, ids=ids, comm=comm, similarity=self.similarity
+            unit_rows(a), unit_rows(b), temperature=self.temperature, ids=ids, comm=comm, similarity=self.similarity
         ).mean()
 
 
@@ -85,8 +79,8 @@ class DCL(Loss):
     def forward(self, a: Tensor, b: Tensor, *, ids: Tensor | None = None, comm: Collective = SINGLE) -> Tensor:
         """The loss of two views ``(n, d)`` of the same samples."""
         return equations.decoupled_nce(
-            _unit(a),
-            _unit(b),
+            unit_rows(a),
+            unit_rows(b),
             temperature=self.temperature,
             sigma=self.sigma,
             detach_weight=self.detach_weight,
@@ -127,7 +121,7 @@ class SupCon(Loss):
         comm: Collective = SINGLE,
     ) -> Tensor:
         """The loss of views ``[(n, d), ...]``, or ``(n, v, d)``, and their ``labels (n,)``."""
-        rows = [_unit(v) for v in (views.unbind(1) if isinstance(views, Tensor) else views)]
+        rows = [unit_rows(v) for v in (views.unbind(1) if isinstance(views, Tensor) else views)]
         if labels is None:
             labels = _numbers(rows[0], comm) if ids is None else ids
         return equations.sup_con(
@@ -174,9 +168,9 @@ class InfoNCE(Loss):
     ) -> Tensor:
         """The loss of queries and positives ``(n, d)``, and a bank ``negatives (k, d)`` with ``negative_ids (k,)``."""
         loss = equations.info_nce(
-            _unit(query),
-            _unit(positive),
-            None if negatives is None else _unit(negatives),
+            unit_rows(query),
+            unit_rows(positive),
+            None if negatives is None else unit_rows(negatives),
             temperature=self.temperature,
             ids=ids,
             negative_ids=negative_ids,
@@ -199,7 +193,9 @@ class CLIP(Loss):
         comm: Collective = SINGLE,
     ) -> Tensor:
         """The loss of pairs ``(n, d)``; ``scale`` is 1 / temperature, see :class:`LogitScale`."""
-        return equations.clip(_unit(image), _unit(text), scale, ids=ids, comm=comm, similarity=self.similarity).mean()
+        return equations.clip(
+            unit_rows(image), unit_rows(text), scale, ids=ids, comm=comm, similarity=self.similarity
+        ).mean()
 
 
 class LogitScale(nn.Module):
@@ -244,8 +240,8 @@ class HardNegative(Loss):
     def forward(self, a: Tensor, b: Tensor, *, ids: Tensor | None = None, comm: Collective = SINGLE) -> Tensor:
         """The loss of two views ``(n, d)`` of the same samples, mean over the anchors of both."""
         return equations.hard_negative_nce(
-            _unit(a),
-            _unit(b),
+            unit_rows(a),
+            unit_rows(b),
             temperature=self.temperature,
             tau_plus=self.tau_plus,
             beta=self.beta,
@@ -274,7 +270,7 @@ class AlignmentUniformity(Loss):
 
     def forward(self, a: Tensor, b: Tensor, *, ids: Tensor | None = None, comm: Collective = SINGLE) -> Tensor:
         """The loss of two views ``(n, d)`` of the same samples."""
-        a, b = _unit(a), _unit(b)
+        a, b = unit_rows(a), unit_rows(b)
         spread = sum(
             equations.uniformity(view, t=self.t, unit=True, ids=ids, comm=comm, similarity=self.similarity)
             for view in (a, b)
@@ -311,5 +307,5 @@ class PrototypeNCE(Loss):
             comm: not needed, the clusters are the same on each process.
         """
         return equations.prototype_nce(
-            _unit(query), _unit(prototypes), assignment, density, negatives, ids=ids, similarity=self.similarity
+            unit_rows(query), unit_rows(prototypes), assignment, density, negatives, ids=ids, similarity=self.similarity
         ).mean()

@@ -10,6 +10,7 @@ from likewise.similarity.reductions import combine as combine
 from likewise.similarity.reductions import row_lse as row_lse
 from likewise.similarity.reductions import same_sum as same_sum
 from likewise.similarity.reductions import sweep as sweep
+from likewise.similarity.reductions import unit_rows as unit_rows
 from likewise.similarity.reductions import weighted_sum as weighted_sum
 from likewise.similarity.rules import Bias as Bias
 from likewise.similarity.rules import Columns as Columns

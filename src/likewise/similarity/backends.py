@@ -35,3 +35,8 @@ BACKENDS: dict[str, Kernels] = {}
 def kernels(device: torch.device) -> Kernels:
     """The kernels for tensors of a device."""
     return BACKENDS.get(device.type, EAGER)
+
+
+def is_eager(device: torch.device) -> bool:
+    """Whether that device has no kernels of its own."""
+    return device.type not in BACKENDS

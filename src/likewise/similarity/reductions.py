@@ -6,14 +6,15 @@ several calls whose results :func:`combine` joins; a bank without gradient is on
 """
 
 from collections.abc import Sequence
-from typing import cast
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from likewise.core.comm import Collective
 from likewise.similarity import dense, ring
-from likewise.similarity.autograd import Attend, LogSumExp, WeightedSum
+from likewise.similarity.autograd import Attend, LogSumExp, UnitRows, WeightedSum
 from likewise.similarity.mode import resolve
 from likewise.similarity.rules import Bias, Drop, Rule, Term
 from likewise.similarity.spread import RingAttend, RingLogSumExp, RingWeightedSum
@@ -21,6 +22,13 @@ from likewise.similarity.tiles import Sweep, checked_tile
 
 SINGLE = Collective()
 """One process: every verb is the identity."""
+
+
+def unit_rows(rows: Tensor) -> Tensor:
+    """Rows of unit length ``(n, d)``, in float32 or better; zeros stay zeros."""
+    [rows] = _full(rows)
+    with _outside_autocast(rows):
+        return UnitRows.apply(rows, 1e-12)
 
 
 def row_lse(
@@ -103,7 +111,7 @@ def attend(
     anchors, candidates, *rest = _full(anchors, candidates, *([] if values is None else [values]))
     carried = rest[0] if rest else None
     term = Term(scale, tuple(drop), tuple(bias))
-    with torch.autocast(anchors.device.type, enabled=False):
+    with _outside_autocast(anchors):
         if _is_dense(similarity, comm):
             return dense.attend(anchors, candidates, carried, term, comm)
         return _attend(_sweep(anchors, candidates, [term], False, tile), anchors, candidates, carried, scale, comm)
@@ -124,7 +132,7 @@ def weighted_sum(
     A ``Drop`` rule counts as 0 or 1.
     """
     [candidates] = _full(candidates)
-    with torch.autocast(candidates.device.type, enabled=False):
+    with _outside_autocast(candidates):
         if _is_dense(similarity, comm):
             return dense.weighted_sum(n, candidates, rule, comm)
         side = checked_tile(tile, candidates.shape[1], candidates.dtype, candidates.device)
@@ -160,6 +168,11 @@ def combine(*lses: Tensor) -> Tensor:
 def _full(*tensors: Tensor) -> list[Tensor]:
     """Tensors in float32 or better."""
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
+
+
+def _outside_autocast(like: Tensor) -> AbstractContextManager[Any]:
+    device = like.device.type
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
 
 
 def _is_dense(similarity: str, comm: Collective) -> bool:
@@ -200,7 +213,7 @@ def _run(
     anchors, *rest = _full(anchors, *([] if candidates is None else [candidates]))
     columns = rest[0] if rest else anchors
     scales = [term.scale for term in terms]
-    with torch.autocast(anchors.device.type, enabled=False):
+    with _outside_autocast(anchors):
         if _is_dense(similarity, comm):
             return dense.lse(anchors, columns, terms, both, comm)
         sweep = _sweep(anchors, rest[0] if rest else None, terms, both, tile)

@@ -71,13 +71,19 @@ class Self(Drop):
 
 @dataclass(frozen=True, eq=False)
 class Own(Drop):
-    """Drops pair (i, ``index[i]``) of this process: the anchor's own positive, say. ``index (n,)`` int64."""
+    """Drops pair (i, ``index[i]``) of this process: the anchor's own positive, say.
+
+    Attributes:
+        index: ``(n,)`` int64.
+        mutual: whether ``index[index[i]] == i``; None looks.
+    """
 
     index: Tensor
+    mutual: bool | None = None
 
     def symmetric(self) -> bool:
         """When the index is its own inverse."""
-        return _inverts_itself(self.index)
+        return _inverts_itself(self.index) if self.mutual is None else self.mutual
 
     def pairs(self, n: int, m: int) -> Pairs:
         """One pair per anchor."""
@@ -97,12 +103,14 @@ class Same(Drop):
         cols: ``(m,)`` int64 key of each candidate.
         keep: ``(n,)`` int64, the candidate of this process that each anchor keeps in spite of its key (its
             positive), or None.
+        mutual: whether anchors keep each other; None looks.
         limit: pairs are listed while there are at most this many per row and column, else compared tile by tile.
     """
 
     rows: Tensor
     cols: Tensor
     keep: Tensor | None = None
+    mutual: bool | None = None
     limit: int = 16
 
     def payload(self) -> tuple[Tensor, ...]:
@@ -116,7 +124,9 @@ class Same(Drop):
     def symmetric(self) -> bool:
         """When both sides have the same keys and keep each other."""
         same = self.rows is self.cols or torch.equal(self.rows, self.cols)
-        return same and (self.keep is None or _inverts_itself(self.keep))
+        if self.keep is None or self.mutual is not None:
+            return same and self.mutual is not False
+        return same and _inverts_itself(self.keep)
 
     def pairs(self, n: int, m: int) -> Pairs | None:
         """Equal keys, found by sorting; None above the limit."""
