@@ -5,13 +5,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from likewise.report.page import number
-from likewise.report.samples import Array
 from likewise.report.words import metric
 from likewise.report.words import title as title_of
 
 Event = Mapping[str, Any]
+Array = NDArray[Any]
 _POINTS = 240
 _FRAMES = 100
 _NOT_CURVES = {"event", "time", "step", "epoch", "stage", "message", "positive_hist", "negative_hist"}
