@@ -19,7 +19,7 @@ from likewise.report.ledger import Result, judge, read_results, tally, write_led
 from likewise.report.method import method_index, method_page, settings_told
 from likewise.report.sheet import Item, write_search_sheet
 
-# --- comparison --------------------------------------------------------------------------------------------------------
+# --- comparison -------------------------------------------------------------------------------------------------------
 
 
 def entries(knn, **more):
@@ -91,7 +91,7 @@ def test_entry_from_a_run_folder(tmp_path):
     assert Reader(path.read_text()).count("a", href="../runs/one/report.html") == 1
 
 
-# --- search sheet ------------------------------------------------------------------------------------------------------
+# --- search sheet -----------------------------------------------------------------------------------------------------
 
 
 def test_search_sheet_of_pictures_and_of_texts(tmp_path):
@@ -113,7 +113,7 @@ def test_some_answers_without_picture(tmp_path):
     assert Reader(write_search_sheet(tmp_path / "a.html", Item("q"), hits).read_text()).count("img") == 1
 
 
-# --- ledger ------------------------------------------------------------------------------------------------------------
+# --- ledger -----------------------------------------------------------------------------------------------------------
 
 
 def result(**changes):
@@ -179,7 +179,7 @@ def test_damaged_results_are_named(tmp_path, text, words):
         read_results(tmp_path)
 
 
-# --- method pages ------------------------------------------------------------------------------------------------------
+# --- method pages -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("listing", listings().values(), ids=list(listings()))

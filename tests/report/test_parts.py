@@ -17,7 +17,7 @@ from likewise.report.equation import equation
 from likewise.report.page import address, duration, number, script_json, signed, size
 from likewise.report.pictures import picture, sheet
 
-# --- numbers and words -------------------------------------------------------------------------------------------------
+# --- numbers and words ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_context_alone_says_nothing():
     assert words.read_one({**context, "seconds": 3.0}, "seconds") is None
 
 
-# --- curves ------------------------------------------------------------------------------------------------------------
+# --- curves -----------------------------------------------------------------------------------------------------------
 
 
 def test_long_curves_keep_their_extremes():
@@ -114,7 +114,7 @@ def test_histograms_say_how_far_apart_pairs_are():
     assert charts.histograms([{"event": "probe", "step": 0}]) is None
 
 
-# --- recipes -----------------------------------------------------------------------------------------------------------
+# --- recipes ----------------------------------------------------------------------------------------------------------
 
 
 def test_recipe_as_a_table():
@@ -143,7 +143,7 @@ def test_command_from_a_recipe_is_quoted():
     assert found == "likewise train dcl --data '/a b/$c' --size tiny --seed 1"
 
 
-# --- pictures ----------------------------------------------------------------------------------------------------------
+# --- pictures ---------------------------------------------------------------------------------------------------------
 
 
 def decoded(uri):
@@ -178,7 +178,7 @@ def test_single_pictures_fit(shape):
     assert abs(np.asarray(image.convert("L"), int).mean() - 200) < 3
 
 
-# --- equations ---------------------------------------------------------------------------------------------------------
+# --- equations --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("latex", [listing.card.equation for listing in listings().values()], ids=list(listings()))
