@@ -3,6 +3,7 @@
 import itertools
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from likewise.core.errors import InputError
@@ -22,7 +23,7 @@ def norm2d(kind: Norm, channels: int) -> nn.Module:
 
 @part("encoder", "convnet")
 class ConvNet(nn.Module):
-    """Four 3x3 convolutions of ``dim/4, dim/2, dim, dim`` channels, halving the image three times, then the mean.
+    """Four convolutions (5x5, then 3x3) of ``dim/4, dim/2, dim, dim`` channels and stride 2, and the mean over positions.
 
     Args:
         dim: width of the features; a multiple of 4.
@@ -38,12 +39,14 @@ class ConvNet(nn.Module):
         widths = [channels, dim // 4, dim // 2, dim, dim]
         blocks: list[nn.Module] = []
         for level, (before, after) in enumerate(itertools.pairwise(widths)):
-            conv = nn.Conv2d(before, after, 3, stride=1 if level == 0 else 2, padding=1, bias=norm == "none")
+            size = 5 if level == 0 else 3
+            conv = nn.Conv2d(before, after, size, stride=2, padding=size // 2, bias=norm == "none")
             nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
             blocks += [conv, norm2d(norm, after), nn.ReLU(inplace=True)]
         self.blocks = nn.Sequential(*blocks)
 
     def forward(self, view: Tensor) -> Tensor:
         """Features ``(n, dim)`` of images ``(n, channels, h, w)``."""
-        out: Tensor = self.blocks(view).mean((2, 3))
+        # twice as fast on a CPU in this memory layout
+        out: Tensor = self.blocks(view.contiguous(memory_format=torch.channels_last)).mean((2, 3))
         return out

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from likewise.core.recipe import FROM_DATA, part
@@ -84,7 +85,8 @@ class ResNet(nn.Module):
 
     def forward(self, view: Tensor) -> Tensor:
         """Features ``(n, dim)`` of images ``(n, channels, h, w)``."""
-        out: Tensor = self.stages(self.stem(view)).mean((2, 3))
+        # up to twice as fast on a CPU in this memory layout
+        out: Tensor = self.stages(self.stem(view.contiguous(memory_format=torch.channels_last))).mean((2, 3))
         return out
 
 
