@@ -49,6 +49,8 @@ def explained(arguments: Sequence[str]) -> Iterator[Outcome]:
     outcome = Outcome()
     try:
         yield outcome
+        if outcome.code == INTERRUPTED:  # the parser turns Ctrl-C into an exit of its own
+            _say("interrupted")
         sys.stdout.flush()
     except BrokenPipeError:
         _reader_has_gone()
