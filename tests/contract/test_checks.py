@@ -91,6 +91,16 @@ def test_a_decoder_has_the_checks_of_its_card_alone():
     assert {c.name for _, c in pairs([card])} == {"card-is-complete", "card-reads-as-text", "waivers-name-checks"}
 
 
+def test_a_method_in_a_file_of_ones_own(pool, tmp_path):
+    """Other processes find it by its file, also where another module has the file's name."""
+    file = tmp_path / "statistics.py"
+    file.write_text(
+        "import miniature\n\n@miniature.named('outside')\nclass Outside(miniature.Mini):\n    'From outside.'\n"
+    )
+    found = run_checks(registry.load_file(f"{file}:Outside"), pool=pool)
+    assert not [r.message for r in found if not r.passed]
+
+
 def test_the_report_says_what_failed(pool):
     held = method("mini-takes-anything")
     found = run_checks(held, pool=pool)

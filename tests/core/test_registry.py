@@ -146,6 +146,15 @@ def test_a_method_of_ones_own_that_is_not_there(tmp_path):
         registry.load_file(f"{file}:Own").recipe("paper")
 
 
+def test_a_file_does_not_replace_a_module_of_its_name(tmp_path):
+    import statistics
+
+    file = write(tmp_path, OWN.format(n=6), "statistics.py")
+    assert registry.load_file(f"{file}:Own").card.slug == "own-6"
+    assert registry.load_file(f"{file}:Own").card.slug == "own-6"  # again, as after an edit
+    assert sys.modules["statistics"] is statistics
+
+
 def test_one_slug_names_one_class(tmp_path):
     registry.load_file(f"{write(tmp_path, OWN.format(n=4), 'own_method_4.py')}:Own")
     clash = OWN.format(n=4).replace("own-data-4", "own-data-5")

@@ -111,7 +111,7 @@ def load_file(reference: str) -> Method:
     where, _, name = reference.partition(":")
     try:
         if where.endswith(".py"):
-            found = importlib.util.spec_from_file_location(Path(where).stem, where)
+            found = importlib.util.spec_from_file_location(_module_name(Path(where)), where)
             if found is None or found.loader is None or not Path(where).is_file():
                 raise InputError(f"no Python file at {where!r}")
             module = importlib.util.module_from_spec(found)
@@ -130,6 +130,17 @@ def load_file(reference: str) -> Method:
     if name not in methods:
         raise InputError(f"{where} registers no method class {name!r}{near(name, methods)}")
     return methods[name]
+
+
+def _module_name(path: Path) -> str:
+    """The file's own name, unless another module has it (``random.py``), which must not be replaced."""
+    held = sys.modules.get(path.stem)
+    if held is not None:
+        origin = getattr(held, "__file__", None)
+    else:
+        spec = importlib.util.find_spec(path.stem) if path.stem.isidentifier() else None
+        origin = spec.origin if spec else str(path)
+    return path.stem if origin and Path(origin).resolve() == path.resolve() else f"_file_{path.stem}"
 
 
 def _sources() -> list[tuple[str, Path]]:

@@ -81,7 +81,8 @@ def check(
         name = function.__name__.replace("_", "-")
         if name in _checks:
             raise ValueError(f"two checks are named {name!r}")
-        _checks[name] = Check(name, str(function.__doc__).splitlines()[0], function, unless)
+        says = str(function.__doc__).splitlines()[0].replace("``", "`")
+        _checks[name] = Check(name, says, function, unless)
         return function
 
     return add
@@ -144,10 +145,11 @@ def report(method: Method, results: Iterable[CheckResult]) -> str:
     """The results in plain text, failures last, with a line that counts them."""
     results = list(results)
     says = {one.name: one.says for one in all_checks()}
+    wide = max(map(len, says))
     lines = []
     for r in sorted(results, key=lambda r: (not r.passed, r.name)):
         state = "skipped" if r.skipped_reason else "ok" if r.passed else "FAILED"
-        lines.append(f"{state:8} {r.name:28} {r.skipped_reason or says[r.name]}")
+        lines.append(f"{state:8} {r.name:{wide}} {r.skipped_reason or says[r.name]}")
         lines += [f"{'':8} {line}" for line in r.message.splitlines()]
     ran = [r for r in results if not r.skipped_reason]
     failed = sum(not r.passed for r in ran)

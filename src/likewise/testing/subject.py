@@ -255,7 +255,13 @@ def reference(method: Method) -> tuple[str, str, str]:
 
 def find(module: str, name: str, file: str) -> Method:
     """The method of :func:`reference`, imported here."""
-    if module not in sys.modules and importlib.util.find_spec(module) is None:
+    held = sys.modules.get(module)
+    if held is None:
+        spec = importlib.util.find_spec(module)
+        known = spec is not None and spec.origin == file
+    else:
+        known = getattr(held, "__file__", "") == file
+    if not known:  # a file of somebody's own, whose name says nothing about where it is
         return registry.load_file(f"{file}:{name}")
     cls = getattr(importlib.import_module(module), name)
     return registry.load(cls.card.slug)
