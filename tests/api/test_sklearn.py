@@ -52,11 +52,11 @@ def test_same_seed_same_embedding_and_pickling_keeps_it():
     assert np.array_equal(first.transform(X[:50]), again.transform(X[:50]))
     held = pickle.loads(pickle.dumps(first))
     assert np.array_equal(first.transform(X[:50]), held.transform(X[:50]))
-    assert list(first.get_feature_names_out())[0] == "contrastive0"
+    assert next(iter(first.get_feature_names_out())) == "contrastive0"
 
 
 def test_messages_for_wrong_use():
-    X, y = _digits()
+    X, _ = _digits()
     with pytest.raises(ValueError, match="supcon requires y"):
         Contrastive("supcon").fit(X[:50])
     with pytest.raises(ValueError, match="did you mean 'simclr'"):
