@@ -23,7 +23,7 @@ def norm2d(kind: Norm, channels: int) -> nn.Module:
 
 @part("encoder", "convnet")
 class ConvNet(nn.Module):
-    """Four convolutions (5x5, then 3x3) of ``dim/4, dim/2, dim, dim`` channels and stride 2, and the mean over positions.
+    """Four convolutions of stride 2 (5x5, then 3x3) and ``dim/4, dim/2, dim, dim`` channels; the mean over positions.
 
     Args:
         dim: width of the features; a multiple of 4.
