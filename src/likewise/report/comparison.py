@@ -15,7 +15,9 @@ from likewise.train.events import read_events, read_json, read_status
 
 _LEAD = ("knn", "linear_200", "linear", "r2", "map", "effective_rank", "uniformity")
 _SHOWN = ("knn", "linear_200", "linear", "few_shot_5", "r2", "map", "nmi", "effective_rank", "uniformity", "alignment")
-"""Metrics with a column and a plot, as far as the runs have them; the rest is in each run's page."""
+"""Metrics with a plot, as far as the runs have them; the rest is in each run's page."""
+_TABLE = ("knn", "linear", "linear_200", "r2", "effective_rank", "uniformity")
+"""Of those, the columns of the table."""
 _CURVES = ("knn", "linear", "effective_rank", "uniformity", "loss", "samples_per_s")
 
 
@@ -168,8 +170,8 @@ class ComparisonPage:
     def against_baseline(self) -> list[tuple[str, Difference, float | None]]:
         """``(method, method - baseline, adjusted p)`` of the metric that decides; p after Holm."""
         values = self.values(self.ranked_by) if self.ranked_by else {}
-        if self.baseline not in values:
-            return []
+        if self.baseline not in values or self.baseline == self.rows[0].method:
+            return []  # the best is compared with all others anyway
         found = {m: paired(v, values[self.baseline]) for m, v in values.items() if m != self.baseline}
         return list(zip(found, found.values(), holm([d.p for d in found.values()])))
 
@@ -209,7 +211,7 @@ def render_comparison(comparison: ComparisonPage) -> str:
         title=comparison.title,
         comparison=comparison,
         rows=rows,
-        columns=columns,
+        table=[name for name in columns if name in _TABLE or name == comparison.ranked_by],
         best={name: _best(rows, name) for name in columns},
         metric_of=words.metric,
         title_of=words.title,

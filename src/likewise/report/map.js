@@ -79,11 +79,21 @@ for (const host of document.querySelectorAll("[data-map]")) likewise.map = (() =
   const at = (places, i) => [spec.places[places].at[2 * i] / 10000 - 0.5, 0.5 - spec.places[places].at[2 * i + 1] / 10000];
   const spots = (places) => Array.from({ length: n }, (_, i) => at(places, i));
   let now = spots(0);
+  // both axes fill the plot, stretched by a third against each other at most
+  const scale = () => {
+    const range = (axis) => {
+      let low = 1, high = -1;
+      for (const p of now) { low = Math.min(low, p[axis]); high = Math.max(high, p[axis]); }
+      return Math.max(0.05, high - low);
+    };
+    const most = [(width * 0.92) / range(0), (height * 0.9) / range(1)], even = Math.min(...most);
+    return most.map((m) => Math.min(m, even * 1.35));
+  };
+  let [scaleX, scaleY] = [1, 1];
   const layout = () => {
-    const scale = Math.min(width, height) * 0.94 * state.zoom;
     for (let i = 0; i < n; i++) {
-      xs[i] = width / 2 + (now[i][0] - state.x) * scale * (width > height ? Math.min(1.35, width / height) : 1);
-      ys[i] = height / 2 + (now[i][1] - state.y) * scale;
+      xs[i] = width / 2 + (now[i][0] - state.x) * scaleX * state.zoom;
+      ys[i] = height / 2 + (now[i][1] - state.y) * scaleY * state.zoom;
     }
   };
   const dimmed = (i) => (state.only.size > 0 && !state.only.has(labels[i])) ||
@@ -108,6 +118,7 @@ for (const host of document.querySelectorAll("[data-map]")) likewise.map = (() =
     const context = canvas.getContext("2d");
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, width, height);
+    [scaleX, scaleY] = scale();
     layout();
     const r = Math.max(2.2, Math.min(6, 150 / Math.sqrt(n))) * Math.min(2, state.zoom ** 0.4) * (width < 500 ? 0.8 : 1);
     for (const faint of [true, false]) {
@@ -210,11 +221,10 @@ for (const host of document.querySelectorAll("[data-map]")) likewise.map = (() =
       html("ol", { class: sheet ? "" : "texts" }, ...items));
   };
   const zoomBy = (factor, x = width / 2, y = height / 2) => {
-    const scale = Math.min(width, height) * 0.94, wide = width > height ? Math.min(1.35, width / height) : 1;
     const before = state.zoom;
     state.zoom = Math.max(1, Math.min(60, before * factor));
-    state.x += ((x - width / 2) / (scale * wide)) * (1 / before - 1 / state.zoom);
-    state.y += ((y - height / 2) / scale) * (1 / before - 1 / state.zoom);
+    state.x += ((x - width / 2) / scaleX) * (1 / before - 1 / state.zoom);
+    state.y += ((y - height / 2) / scaleY) * (1 / before - 1 / state.zoom);
     if (state.zoom === 1) state.x = state.y = 0;
     hover(-1);
     redraw();
@@ -230,10 +240,9 @@ for (const host of document.querySelectorAll("[data-map]")) likewise.map = (() =
     const [dx, dy] = [x - held.from[0], y - held.from[1]];
     if (Math.hypot(dx, dy) > 4) held.moved = true;
     if (!held.moved || state.zoom === 1) return;
-    const scale = Math.min(width, height) * 0.94 * state.zoom;
     canvas.classList.add("held");
-    state.x = held.x - dx / (scale * (width > height ? Math.min(1.35, width / height) : 1));
-    state.y = held.y - dy / scale;
+    state.x = held.x - dx / (scaleX * state.zoom);
+    state.y = held.y - dy / (scaleY * state.zoom);
     hover(-1);
     redraw();
   });

@@ -293,7 +293,7 @@ def _examples(shown: Shown, seed: int) -> list[dict[str, Any]]:
     # one of each class first, as long as there is room
     firsts = order[np.sort(np.unique(shown.labels[order], return_index=True)[1])]
     drawn = list(dict.fromkeys([*firsts[:_QUERIES].tolist(), *order[:_QUERIES].tolist()]))[:_QUERIES]
-    each = ", each class once" if 1 < len(firsts) <= _QUERIES else ""
+    each = ", every class at least once" if 1 < len(firsts) <= _QUERIES else ""
     out = [("Drawn at random" + each, drawn)]
     agreement = np.nan_to_num(shown.agreement, nan=1.0)
     worst = [int(i) for i in order[np.argsort(agreement[order], kind="stable")] if agreement[i] < 0.5][:_QUERIES]
