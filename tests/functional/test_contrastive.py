@@ -340,6 +340,7 @@ def test_logit_scale_learns_within_bounds():
         (lambda: losses.AlignmentUniformity(t=0.0), "t must be"),
         (lambda: losses.LogitScale(0.0), "LogitScale: temperature"),
         (lambda: losses.CLIP(similarity="tilde"), "did you mean 'tiled'"),
+        (lambda: losses.InfoNCE()(rows(2, 3), rows(2, 3), negative_ids=torch.arange(2)), "need ids and negatives"),
     ],
 )
 def test_settings_are_checked_in_one_line(make, message):

@@ -340,6 +340,10 @@ def test_modes_nest_and_are_checked():
         pass
     with pytest.raises(InputError, match="tile is 0"):
         row_lse(unit(2, 2), scale=1.0, tile=0)
+    with similarity.using("auto", tile=3):
+        assert similarity.mode.forced_tile(None) == 3
+        assert similarity.mode.forced_tile(5) == 5
+    assert similarity.mode.forced_tile(None) is None
 
 
 def test_the_tile_fits_the_cache(monkeypatch):

@@ -19,23 +19,23 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from likewise.core.comm import Collective
+from likewise.core.errors import InputError
 from likewise.functional.precision import equation
 from likewise.similarity import SINGLE, Drop, Own, Same, Self, both_lse, combine, row_lse, same_sum
 
 
 def partners(n: int, device: torch.device) -> Tensor:
     """Where each row's other view stands when two views of ``n`` samples are stacked, ``(2n,)``."""
-    i = torch.arange(2 * n, device=device)
-    return torch.where(i < n, i + n, i - n)
+    return torch.arange(2 * n, device=device).roll(n)
 
 
 def others(n: int, ids: Tensor | None, device: torch.device, *, with_positive: bool) -> tuple[Drop, ...]:
     """What two stacked views of ``n`` samples drop: self and duplicates, and the positive unless ``with_positive``."""
     partner = partners(n, device)
     if ids is None:
-        return (Self(),) if with_positive else (Self(), Own(partner))
+        return (Self(),) if with_positive else (Self(), Own(partner, mutual=True))
     keys = ids.repeat(2)
-    return (Same(keys, keys, keep=partner if with_positive else None),)
+    return (Same(keys, keys, keep=partner if with_positive else None, mutual=True),)
 
 
 def copies(ids: Tensor | None) -> tuple[Drop, ...]:
@@ -88,6 +88,8 @@ def info_nce(
     sample are left out (needs ``ids``).
     Source: He et al., arXiv:1911.05722, Eq. 1; Chen, Xie and He, arXiv:2104.02057, Eq. 1 (without its factor 2 tau).
     """
+    if negative_ids is not None and (ids is None or negatives is None):
+        raise InputError("info_nce: negative_ids say whose rows the negatives are, so they need ids and negatives")
     scale = 1 / temperature
     attract = (query * positive).sum(1) * scale
     if negatives is None:

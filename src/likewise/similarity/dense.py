@@ -20,13 +20,12 @@ def log_sum(logits: Tensor, dim: int, keepdim: bool = False) -> Tensor:
     return lse if keepdim else lse.squeeze(dim)
 
 
-def blocks(rule: Rule, comm: Collective) -> list[Rule | None]:
+def blocks(rule: Rule, sizes: Sequence[int], comm: Collective) -> list[Rule | None]:
     """The rule for the candidates of each process, in rank order."""
     payload = rule.payload()
     if comm.world == 1:
         return [rule.block(payload, True)]
-    sizes = [int(s) for s in comm.gather(torch.tensor([len(p) for p in payload[:1]] or [0]))]
-    parts = [comm.gather(p).split_with_sizes(sizes) for p in payload]
+    parts = [comm.gather(p).split_with_sizes(list(sizes)) for p in payload]
     return [rule.block(tuple(p[r] for p in parts), r == comm.rank) for r in range(comm.world)]
 
 
@@ -41,7 +40,7 @@ def everyone(candidates: Tensor, comm: Collective) -> tuple[Tensor, list[int]]:
 def rule_matrix(rule: Rule, n: int, sizes: Sequence[int], comm: Collective, like: Tensor, dtype: Any) -> Tensor:
     """The rule's values for all anchors and everybody's candidates, ``(n, sum(sizes))``."""
     parts = []
-    for block, size in zip(blocks(rule, comm), sizes):
+    for block, size in zip(blocks(rule, sizes, comm), sizes):
         if block is None:
             parts.append(like.new_zeros((n, size), dtype=dtype))
         else:

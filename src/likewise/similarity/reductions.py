@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from likewise.core.comm import Collective
-from likewise.similarity import dense, ring
+from likewise.similarity import dense, ring, tiles
 from likewise.similarity.autograd import Attend, LogSumExp, UnitRows, WeightedSum
-from likewise.similarity.mode import resolve
+from likewise.similarity.mode import forced_tile, resolve
 from likewise.similarity.rules import Bias, Drop, Rule, Term
 from likewise.similarity.spread import RingAttend, RingLogSumExp, RingWeightedSum
-from likewise.similarity.tiles import Sweep, checked_tile
+from likewise.similarity.tiles import Sweep
 
 SINGLE = Collective()
 """One process: every verb is the identity."""
@@ -135,7 +135,7 @@ def weighted_sum(
     with _outside_autocast(candidates):
         if _is_dense(similarity, comm):
             return dense.weighted_sum(n, candidates, rule, comm)
-        side = checked_tile(tile, candidates.shape[1], candidates.dtype, candidates.device)
+        side = _side(tile, candidates)
         if comm.world > 1:
             return RingWeightedSum.apply(rule, n, side, comm, candidates)
         return WeightedSum.apply(rule, n, side, candidates)
@@ -184,8 +184,13 @@ def _sweep(anchors: Tensor, candidates: Tensor | None, terms: Sequence[Term], bo
     # scales are passed beside the sweep: it must not hold on to their graph
     fixed = tuple(Term(0.0, term.drop, term.bias) for term in terms)
     symmetric = candidates is None and all(rule.symmetric() for term in terms for rule in term.rules())
-    side = checked_tile(tile, anchors.shape[1], anchors.dtype, anchors.device)
+    side = _side(tile, anchors)
     return Sweep(len(anchors), len(anchors if candidates is None else candidates), symmetric, both, fixed, side)
+
+
+def _side(tile: int | None, rows: Tensor) -> int:
+    forced = forced_tile(tile)
+    return tiles.pick_tile(rows.shape[1], rows.dtype, rows.device) if forced is None else forced
 
 
 def _attend(
@@ -217,7 +222,9 @@ def _run(
         if _is_dense(similarity, comm):
             return dense.lse(anchors, columns, terms, both, comm)
         sweep = _sweep(anchors, rest[0] if rest else None, terms, both, tile)
-        if len(terms) == 1 and rest and not both and _constant(columns) and not _constant(anchors):
+        # every process must decide alike, whatever its number of rows
+        one_tile = comm.world == 1 and max(len(anchors), len(columns)) <= sweep.tile
+        if len(terms) == 1 and rest and not (both or one_tile) and _constant(columns) and not _constant(anchors):
             # the softmax mean of constant candidates is the gradient: no second sweep
             return [(_attend(sweep, anchors, columns, None, scales[0], comm)[0], None)]
         if comm.world > 1:

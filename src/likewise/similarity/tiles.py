@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from likewise.core.errors import InputError
 from likewise.similarity.rules import Drop, Pairs, Self, Term
 
 SMALLEST, LARGEST, ON_GPU = 128, 1024, 4096
@@ -39,15 +38,6 @@ def pick_tile(dim: int, dtype: torch.dtype, device: torch.device) -> int:
     items = cache_bytes() / dtype.itemsize  # 2 t^2 + 4 t d = items
     side = math.sqrt(dim * dim + items / 2) - dim
     return min(LARGEST, max(SMALLEST, int(side) // 128 * 128))
-
-
-def checked_tile(tile: int | None, dim: int, dtype: torch.dtype, device: torch.device) -> int:
-    """The forced side, or the picked one."""
-    if tile is None:
-        return pick_tile(dim, dtype, device)
-    if tile < 1:
-        raise InputError(f"tile is {tile}, but the side of a tile must be at least 1 row")
-    return tile
 
 
 @dataclass(frozen=True)
