@@ -59,7 +59,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """The last line of a run that looked at fixtures: how many files passed, failed, and have no adapter."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     files = {} if reporter is None or hasattr(config, "workerinput") else _files(reporter)
-    if files:
+    if files or (reporter is not None and config.getoption("--oracles")):
         folder = config.getoption("--oracles") or FIXTURES
         adapters = {p.stem for p in (FIXTURES / "adapters").glob("*.py")}
         without = sorted(p.name for p in Path(folder).glob("*.npz") if p.stem not in adapters)
