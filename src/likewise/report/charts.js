@@ -118,7 +118,9 @@ const likewise = (() => {
     const named = [...new Map(spec.lines.map((l) => [l.group || l.name, l])).values()];
     const shown = named.length > 1 ? named.map((l) => ({ name: l.group || l.name, colour: l.colour })) : [];
     if (marks.length) shown.push({ name: marks[0].name, colour: -1, dashed: true });
-    host.append(shown.length || !spec.says ? keys(shown) : html("p", { class: "keys" }, spec.says));
+    const list = keys(shown);
+    if (named.length === 1 && spec.says) list.prepend(html("li", {}, spec.says));
+    host.append(list);
     const plot = html("div", { style: "position: relative" });
     const readout = html("div", { class: "readout", hidden: true });
     host.append(plot);
