@@ -95,7 +95,7 @@ def step(comm, name, sizes, path):
     a = a.clone().requires_grad_()
     # with unequal shares a rank counts by its rows; with equal ones the factor is 1
     share = len(ids) * comm.world / n
-    with similarity.using(path):
+    with similarity.using(path, tile=3 if path == "tiled" else None):
         loss = LOSSES[name](head(a), head(b), ids, labels, comm) * share
     loss.backward()
     comm.average_gradients(head.parameters())
