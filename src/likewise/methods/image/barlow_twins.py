@@ -87,11 +87,11 @@ def small() -> Recipe:
     return Recipe(
         spec(BarlowTwins, encoder=spec(ConvNet, dim=128), width=512, dim=512),
         data=spec(fashion_mnist, limit=10_000),
-        views=spec(simclr_views, strength=0.5, blur_prob=0.0),
-        optimizer=spec(adam, lr=1e-3),
+        views=spec(simclr_views, strength=0.5, blur_prob=0.0, min_scale=0.2),
+        optimizer=spec(adam, lr=3e-3),
         schedule=spec(cosine, warmup=0.05),
         batch=256,
-        epochs=10,
+        epochs=15,
     )
 
 

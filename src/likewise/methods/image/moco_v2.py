@@ -133,7 +133,7 @@ def small() -> Recipe:
         optimizer=spec(sgd, lr=0.06, weight_decay=5e-4),
         schedule=spec(cosine),
         batch=256,
-        epochs=10,
+        epochs=15,
     )
 
 

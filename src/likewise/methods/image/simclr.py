@@ -91,11 +91,11 @@ def small() -> Recipe:
     return Recipe(
         spec(SimCLR, encoder=spec(ConvNet, dim=128), dim=64, temperature=0.2),
         data=spec(fashion_mnist, limit=10_000),
-        views=spec(simclr_views, strength=0.5, blur_prob=0.0),
-        optimizer=spec(adam, lr=1e-3),
+        views=spec(simclr_views, strength=0.5, blur_prob=0.0, min_scale=0.2),
+        optimizer=spec(adam, lr=3e-3),
         schedule=spec(cosine, warmup=0.05),
         batch=256,
-        epochs=10,
+        epochs=15,
     )
 
 

@@ -111,7 +111,7 @@ def small() -> Recipe:
         optimizer=spec(sgd, lr=linear_scale(0.05, batch=256), weight_decay=5e-4),
         schedule=spec(cosine, hold=("predictor",)),
         batch=256,
-        epochs=10,
+        epochs=15,
     )
 
 

@@ -103,10 +103,10 @@ def small() -> Recipe:
         spec(SupCon, encoder=spec(ConvNet, dim=128), dim=64),
         data=spec(fashion_mnist, limit=10_000),
         views=spec(moco_v2_views, blur_prob=0.0),
-        optimizer=spec(adam, lr=1e-3),
+        optimizer=spec(adam, lr=3e-3),
         schedule=spec(cosine, warmup=0.05),
         batch=256,
-        epochs=10,
+        epochs=15,
     )
 
 
