@@ -37,7 +37,7 @@ from likewise.views.image import simclr_views
             data="fashion-mnist",
             metric="linear_200",
             beats="simclr",
-            settings=(("batch", 16), ("epochs", 2), ("temperature", 0.1), ("width", 128)),
+            settings=(("batch", 16), ("epochs", 3), ("temperature", 0.1), ("optimizer.lr", 0.001)),
         ),
         deviations=(
             "The mean over all anchors of both views; the code adds the means of the two views: its loss, and so its "
@@ -100,7 +100,7 @@ class DCL(Learner):
             data="fashion-mnist",
             metric="linear_200",
             beats="simclr",
-            settings=(("batch", 16), ("epochs", 2), ("temperature", 0.1), ("width", 128)),
+            settings=(("batch", 16), ("epochs", 3), ("temperature", 0.1), ("optimizer.lr", 0.001)),
         ),
         deviations=(
             "No gradient flows through the weights, which the paper treats as constants; the code lets it flow "

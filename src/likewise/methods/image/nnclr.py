@@ -35,18 +35,18 @@ from likewise.views.image import simclr_views
         equation=r"\mathcal{L} = \tfrac12\big[\ell(z^1, p^2) + \ell(z^2, p^1)\big],\quad \ell(z, p) ="
         r" -\frac1B\sum_i\log\frac{e^{\mathrm{NN}(z_i, Q)\cdot p_i/\tau}}"
         r"{\sum_j e^{\mathrm{NN}(z_i, Q)\cdot p_j/\tau}}",
-        code="none by the authors; read as lightly-ai/lightly and vturrisi/solo-learn (both MIT) have it",
+        code="none by the authors; read in vturrisi/solo-learn and lightly-ai/lightly (both MIT)",
         traits=Traits(splits="gather", memory=("queue",)),
         oracle="baselines.npz",
         deviations=(
-            "One direction of the softmax (over predictions); the paper's text also mentions the symmetric form.",
+            "The softmax runs over the batch's predictions, as in solo-learn; lightly's has all other 2B - 1 rows in it.",
             "The queue takes the projections of view a only.",
             "Batch norm sees the rows of one process; the paper's is synchronised.",
         ),
     )
 )
 class NNCLR(Learner):
-    r"""NNCLR (Dwibedi et al., 2021): Eq. 4 in both directions.
+    r"""NNCLR (Dwibedi et al., 2021): each view's neighbour and the prediction from the other view.
 
     .. math:: \ell_i = -\log\frac{e^{\mathrm{NN}(z_i, Q)\cdot p_i/\tau}}{\sum_j e^{\mathrm{NN}(z_i, Q)\cdot p_j/\tau}}
 
