@@ -9,7 +9,7 @@ DEMO   ?= demo
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs bench claims lock clean
+.PHONY: help demo test check docs bench claims clean
 
 help:  ## this list
 	@echo "likewise: learn embeddings from what is alike"
@@ -29,7 +29,7 @@ check: $(VENV)/.dev  ## lint, format and types
 
 docs: $(VENV)/.dev  ## the documentation site, into build/site
 	$(BIN)/python tools/build_docs.py
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "docs     build/site/index.html"
 
 bench: $(VENV)/.dev  ## the benchmarks of docs/benchmarks.md

@@ -14,22 +14,24 @@ from pathlib import Path
 from likewise.cli import main as likewise
 from likewise.cli.app import VERBS
 from likewise.core import registry
-from likewise.core.registry import Listing
+from likewise.report.card import paper_link
+from likewise.report.equation import equation
+from likewise.report.ledger import read_results
+from likewise.report.method import method_index, method_page
 
 ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / "build" / "docs"
 START, END = "<!-- methods: made by tools/build_docs.py --readme -->", "<!-- end of methods -->"
 
 
-def methods_table(link: str) -> str:
-    """A Markdown table of all methods; ``link`` is where a method's name leads, with ``{slug}`` and ``{path}``."""
-    lines = ["| method | paper | what is contrasted | when to pick it |", "|---|---|---|---|"]
+def methods_table() -> str:
+    """README's table: every method, its paper, and when to pick it."""
+    lines = ["| method | paper | when to pick it |", "|---|---|---|"]
     for listing in registry.listings().values():
         card = listing.card
-        path = listing.path.relative_to(ROOT).as_posix()
-        target = link.format(slug=card.slug, path=path)
-        cells = [f"[`{card.slug}`]({target})", f"{card.title} ({card.year})", card.contrasts, card.pick]
-        lines.append("| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |")
+        source = listing.path.relative_to(ROOT).as_posix()
+        paper = f"[{card.title}]({paper_link(card.paper)}) ({card.year})"
+        lines.append(f"| [`{card.slug}`]({source}) | {paper} | {card.pick} |")
     return "\n".join(lines)
 
 
@@ -39,7 +41,7 @@ def readme(text: str) -> str:
     _, _, after = rest.partition(END)
     if not after:
         raise ValueError(f"README.md lost its markers {START} and {END}")
-    return f"{before}{START}\n{methods_table('{path}')}\n{END}{after}"
+    return f"{before}{START}\n{methods_table()}\n{END}{after}"
 
 
 def commands() -> str:
@@ -57,16 +59,13 @@ def _help(verb: list[str]) -> str:
     return out.getvalue().strip()
 
 
-def methods_index() -> str:
-    """The page that lists the methods."""
-    return f"# Methods\n\nMade from the cards that stand beside each method's code.\n\n{methods_table('{slug}.md')}\n"
+def mathematics(text: str) -> str:
+    """Display equations as drawings: the site loads nothing from anywhere."""
 
+    def drawn(found: re.Match[str]) -> str:
+        return "\n".join(line for line in str(equation(found[1])).splitlines() if line.strip())
 
-def method_page(listing: Listing) -> str:
-    """One method's page."""
-    from likewise.report.method import method_page as page
-
-    return page(listing)
+    return re.sub(r"\$\$\n(.*?)\n\$\$", drawn, text, flags=re.DOTALL)
 
 
 def build(site: Path = SITE) -> None:
@@ -76,9 +75,10 @@ def build(site: Path = SITE) -> None:
     (site / "commands.md").write_text(commands(), encoding="utf-8")
     folder = site / "methods"
     folder.mkdir()
-    (folder / "index.md").write_text(methods_index(), encoding="utf-8")
+    (folder / "index.md").write_text(method_index(), encoding="utf-8")
+    results = read_results(ROOT / "benchmarks" / "claims")
     for slug, listing in registry.listings().items():
-        (folder / f"{slug}.md").write_text(method_page(listing), encoding="utf-8")
+        (folder / f"{slug}.md").write_text(mathematics(method_page(listing, results)), encoding="utf-8")
     for name in ("CHANGELOG", "CONTRIBUTING"):
         text = (ROOT / f"{name}.md").read_text(encoding="utf-8")
         (site / f"{name.lower()}.md").write_text(re.sub(r"\]\(docs/", "](", text), encoding="utf-8")
