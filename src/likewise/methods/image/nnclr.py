@@ -39,7 +39,7 @@ from likewise.views.image import simclr_views
         traits=Traits(splits="gather", memory=("queue",)),
         oracle="baselines.npz",
         deviations=(
-            "The softmax runs over the batch's predictions, as in solo-learn; lightly's has all other 2B - 1 rows in it.",
+            "The softmax runs over the batch's predictions, as solo-learn's; lightly's over all 2B - 1 others.",
             "The queue takes the projections of view a only.",
             "Batch norm sees the rows of one process; the paper's is synchronised.",
         ),
