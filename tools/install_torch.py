@@ -24,7 +24,7 @@ def has_gpu() -> bool:
     return smi is not None and subprocess.run([smi, "-L"], capture_output=True, check=False).returncode == 0
 
 
-def is_cuda_build(metadata: Mapping[str, Any], platform: str = sys.platform) -> bool:
+def is_cuda_build(metadata: Mapping[str, Any], platform: str) -> bool:
     """Whether a wheel with this metadata (as pip reports it) brings CUDA packages on this platform."""
     needs = [str(r).lower() for r in metadata.get("requires_dist", [])]
     unconditional = [r for r in needs if "extra ==" not in r]
@@ -41,10 +41,10 @@ def offered(requirement: str) -> Mapping[str, Any]:
     return found[0]["metadata"] if found else {}
 
 
-def command(requirement: str | None, gpu: bool, metadata: Mapping[str, Any]) -> Sequence[str]:
+def command(requirement: str | None, gpu: bool, metadata: Mapping[str, Any], platform: str) -> Sequence[str]:
     """What pip is told."""
     wanted = requirement or ("torch>=2.6" if gpu else TESTED)
-    index = ["--index-url", CPU_INDEX] if not gpu and is_cuda_build(metadata) else []
+    index = ["--index-url", CPU_INDEX] if not gpu and is_cuda_build(metadata, platform) else []
     return ["install", *index, wanted]
 
 
@@ -53,7 +53,7 @@ def main() -> int:
     requirement = sys.argv[1] if len(sys.argv) > 1 else None
     gpu = has_gpu()
     metadata = {} if gpu else offered(requirement or TESTED)
-    arguments = command(requirement, gpu, metadata)
+    arguments = command(requirement, gpu, metadata, sys.platform)
     sys.stderr.write("torch: NVIDIA GPU found, CUDA build\n" if gpu else "torch: no NVIDIA GPU, CPU build\n")
     return subprocess.run([sys.executable, "-m", "pip", *arguments], check=False).returncode
 
