@@ -7,6 +7,7 @@ BIN     = $(VENV)/bin
 DEMO   ?= demo
 # the machine's cores, two at most: a worker needs about a gigabyte
 WORKERS ?= 2
+CODE    = src tests benchmarks tools
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check docs bench claims clean
@@ -23,8 +24,8 @@ test: $(VENV)/.test  ## every test, on the CPU (about 10 minutes on 2 cores)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 check: $(VENV)/.dev  ## lint, format and types
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
 
 docs: $(VENV)/.dev  ## the documentation site, into build/site
