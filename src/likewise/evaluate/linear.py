@@ -1,7 +1,8 @@
 """Linear models on frozen features, fitted to convergence: logistic and ridge regression."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,10 @@ GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 """Inverse regularisations that the linear probe chooses from."""
 _DOUBLE = 2**25
 """Up to so many numbers in the features the regression is computed in float64."""
+
+
+_SMALL = 2**18
+"""Below so many numbers one thread is faster than several."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +105,22 @@ def logistic(
     if start is not None:
         first = torch.cat([start.weight, start.bias[:, None]], 1).double().cpu()
     options = {"maxiter": max_iter, "maxfun": 2 * max_iter, "gtol": tolerance, "ftol": 64 * np.finfo(float).eps}
-    found = minimize(value_and_gradient, first.flatten().numpy(), jac=True, method="L-BFGS-B", options=options)
+    with _one_thread(x.numel() < _SMALL):
+        found = minimize(value_and_gradient, first.flatten().numpy(), jac=True, method="L-BFGS-B", options=options)
     both = torch.from_numpy(found.x).view(num_classes, d + 1).to(x)
     return Logistic(both[:, :d], both[:, d], bool(found.status == 0 or np.abs(found.jac).max() <= 10 * tolerance))
+
+
+@contextmanager
+def _one_thread(wanted: bool) -> Iterator[None]:
+    """Thousands of small products: waking a second thread for each takes longer than the product."""
+    held = torch.get_num_threads()
+    if wanted:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(held)
 
 
 def balanced(y: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from likewise.evaluate.linear import GRID, Standard, balanced, fit_probe, fit_ridge, logistic
+from likewise.evaluate.linear import GRID, Standard, balanced, choose_c, fit_probe, fit_ridge, logistic
 from likewise.functional import metrics as m
 
 PAIRS = 10_000
@@ -141,11 +141,12 @@ def _linear_200(f: Frozen) -> dict[str, float]:
         return {}
     # the scale needs no labels, so it is known from all train rows
     scale, y, generator = Standard.of(f.train), f.classes[1].to(f.train.device), f.generator("linear_200")
-    test, found = scale(f.test), []
-    for _ in range(5):
-        rows = balanced(y, generator)[0][:200].to(f.train.device)
-        model, _ = fit_probe(scale(f.train[rows]), y[rows], len(f.classes[0]), generator, grid=GRID[1:-1])
-        found.append(f.accuracy(model.predict(test)))
+    draws = [balanced(y, generator)[0][:200].to(f.train.device) for _ in range(5)]
+    first, num_classes = draws[0], len(f.classes[0])
+    # chosen once, on the first draw: a choice for each would take five times as long and tell nothing more
+    c = choose_c(scale(f.train[first]), y[first], num_classes, generator, grid=GRID[1:-1])
+    fits = [logistic(scale(f.train[rows]), y[rows], num_classes, c=c) for rows in draws]
+    found = [f.accuracy(model.predict(scale(f.test))) for model in fits]
     return _mean_and_std("linear_200", found)
 
 
