@@ -20,6 +20,7 @@ from likewise.similarity import (
     attend,
     both_lse,
     combine,
+    cross_entropy,
     row_lse,
     same_sum,
     sweep,
@@ -106,6 +107,30 @@ def test_row_log_sum_exp_is_that_of_the_matrix(problem, scale, learned):
         grads.append(pulled([out], [x, *rest, *([s] if learned else [])]))
     assert_close(outs[1], outs[0], **CLOSE)
     for ours, expected in zip(grads[1], grads[0]):
+        assert_close(ours, expected, rtol=1e-8, atol=1e-8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(problems(), scales, st.booleans(), st.booleans())
+def test_cross_entropy_with_a_target_per_anchor(problem, scale, learned, constant):
+    a, c, rules, _, drop, _, tile = problem
+    target = torch.arange(len(a)).flip(0) % drop.shape[1]
+    results = []
+    for tiled in (False, True):
+        s = torch.tensor([scale], dtype=torch.float64, requires_grad=True)
+        x, *rest = leaves(a, *([] if c is None else [c]))
+        if constant and rest:
+            rest = [rest[0].detach()]
+        y = rest[0] if rest else x
+        if tiled:
+            options = {"scale": s if learned else scale, "drop": rules, "tile": tile}
+            out = cross_entropy(x, rest[0] if rest else None, target, **options)
+        else:
+            logits = s * (x @ y.T)
+            out = lse(logits, drop, 1) - logits.gather(1, target[:, None])[:, 0]
+        inputs = [x, *(r for r in rest if r.requires_grad), *([s] if learned else [])]
+        results.append((out, *pulled([out], inputs)))
+    for ours, expected in zip(results[1], results[0]):
         assert_close(ours, expected, rtol=1e-8, atol=1e-8)
 
 
@@ -223,8 +248,9 @@ def test_gradients_agree_with_differences_once_and_twice(mode):
         two = torch.cat(both_lse(a, c, scale=s, **rules))
         three = torch.cat(sweep(a, c, [Term(s), Term(2.0)], similarity=mode, tile=2))
         four = torch.cat([x.flatten() for x in attend(a, c, scale=s, **rules)])
+        six = cross_entropy(a, None, keys, scale=s, drop=same, similarity=mode, tile=9)
         five = weighted_sum(5, c, Different(keys, keys[:4]), similarity=mode, tile=2).flatten()
-        return torch.cat([one, two, three, four, five])
+        return torch.cat([one, two, three, four, five, six])
 
     assert torch.autograd.gradcheck(reductions, (a, c, s))
     assert torch.autograd.gradgradcheck(reductions, (a, c, s))
@@ -280,16 +306,17 @@ def test_float32_is_as_good_as_the_matrix_at_any_temperature(temperature, spread
     assert_close(g.double(), h, rtol=1e-4, atol=1e-5 / temperature)
 
 
-def test_sums_out_of_reach_of_one_shift_are_exact():
+@pytest.mark.parametrize("tile", [1, 2, None])
+def test_sums_out_of_reach_of_one_shift_are_exact(tile):
     # one row sees logits of 200, another of -200, in float32
     a = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]], requires_grad=True)
     c = torch.tensor([[1.0, 0.0], [1.0, 0.0]], requires_grad=True)
-    rows = row_lse(a, c, scale=200.0)
+    rows = row_lse(a, c, scale=200.0, tile=tile)
     assert_close(rows, torch.tensor([200.0, -200.0, 0.0]) + torch.log(torch.tensor(2.0)))
     rows.sum().backward()
-    assert_close(a.grad, torch.tensor([200.0, 0.0]).expand(3, 2))
+    assert_close(a.grad, torch.tensor([200.0, 0.0]).expand(3, 2), rtol=1e-5, atol=0)
     assert_close(c.grad, torch.tensor([0.0, 100.0]).expand(2, 2), atol=1e-4, rtol=0)
-    lse_rows, mean = attend(a.detach(), c.detach() * torch.tensor([[1.0], [0.5]]), scale=200.0)
+    lse_rows, mean = attend(a.detach(), c.detach() * torch.tensor([[1.0], [0.5]]), scale=200.0, tile=tile)
     assert_close(lse_rows, torch.tensor([200.0, -100.0, 0.6931472]))
     assert_close(mean[:, 0], torch.tensor([1.0, 0.5, 0.75]))
 

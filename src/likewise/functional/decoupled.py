@@ -1,11 +1,13 @@
 """InfoNCE without the positive in its denominator."""
 
+import math
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from likewise.core.comm import Collective
-from likewise.functional.infonce import others
+from likewise.functional.infonce import contrast_views, others
 from likewise.functional.precision import equation
 from likewise.similarity import SINGLE, row_lse
 
@@ -45,13 +47,15 @@ def decoupled_nce(
     The mean of the result is half of the sum of the two directions' means that the code reports.
     Source: Yeh et al., "Decoupled Contrastive Learning", arXiv:2110.06848, Eq. 6 and 7.
     """
-    positive = (a * b).sum(1)
-    attract = positive / temperature
-    if sigma is not None:
-        everyone = comm.gather(positive) / sigma
-        log_mean = everyone.logsumexp(0) - torch.log(everyone.new_tensor(float(len(everyone))))
-        weight = 2 - (positive / sigma - log_mean).exp()
-        attract = attract * (weight.detach() if detach_weight else weight)
     drop = others(len(a), ids, a.device, with_positive=False)
-    repel = row_lse(torch.cat([a, b]), scale=1 / temperature, drop=drop, comm=comm, similarity=similarity)
+    rows = torch.cat([a, b])
+    if sigma is None:
+        loss = contrast_views(rows, drop, temperature, comm, similarity)
+        return torch.where(loss == -torch.inf, 0.0, loss)
+    positive = (a * b).sum(1)
+    everyone = comm.gather(positive) / sigma
+    log_mean = everyone.logsumexp(0) - math.log(len(everyone))
+    weight = 2 - (positive / sigma - log_mean).exp()
+    attract = positive / temperature * (weight.detach() if detach_weight else weight)
+    repel = row_lse(rows, scale=1 / temperature, drop=drop, comm=comm, similarity=similarity)
     return torch.where(repel == -torch.inf, 0.0, repel - attract.repeat(2))

@@ -5,11 +5,10 @@ import math
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn import functional as F
 
 from likewise.core.comm import Collective
 from likewise.functional.infonce import others
-from likewise.functional.precision import equation
+from likewise.functional.precision import equation, softplus
 from likewise.similarity import SINGLE, Term, sweep
 
 
@@ -51,5 +50,4 @@ def hard_negative_nce(
     estimate = torch.where(left, rest, 1.0).log() + top - math.log1p(-tau_plus)
     floor = -1 / temperature
     repel = log_count + torch.where(left, estimate, floor).clamp(min=floor)
-    # the default threshold of 20 would round exp(-20) away, which float64 can see
-    return torch.where(none, 0.0, F.softplus(repel - positive, threshold=50))
+    return torch.where(none, 0.0, softplus(repel - positive))

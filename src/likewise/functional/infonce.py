@@ -20,8 +20,8 @@ from torch import Tensor
 
 from likewise.core.comm import Collective
 from likewise.core.errors import InputError
-from likewise.functional.precision import equation
-from likewise.similarity import SINGLE, Drop, Own, Same, Self, both_lse, combine, row_lse, same_sum
+from likewise.functional.precision import equation, softplus
+from likewise.similarity import SINGLE, Drop, Own, Same, Self, both_lse, cross_entropy, row_lse, same_sum
 
 
 def partners(n: int, device: torch.device) -> Tensor:
@@ -43,6 +43,14 @@ def copies(ids: Tensor | None) -> tuple[Drop, ...]:
     return () if ids is None else (Same(ids, ids, keep=torch.arange(len(ids), device=ids.device)),)
 
 
+def contrast_views(
+    rows: Tensor, drop: Sequence[Drop], temperature: float | Tensor, comm: Collective, similarity: str
+) -> Tensor:
+    """Each row of two stacked views against all rows that are not dropped, with its other view as the positive."""
+    target = partners(len(rows) // 2, rows.device)
+    return cross_entropy(rows, None, target, scale=1 / temperature, drop=drop, comm=comm, similarity=similarity)
+
+
 @equation
 def nt_xent(
     a: Float[Tensor, "n d"],
@@ -60,10 +68,8 @@ def nt_xent(
     with u the rows of both views, p(i) the other view of sample i, and tau the temperature.
     Source: Chen et al., "A Simple Framework for Contrastive Learning", arXiv:2002.05709, Eq. 1.
     """
-    rows = torch.cat([a, b])
-    attract = (a * b).sum(1).repeat(2) / temperature
     drop = others(len(a), ids, a.device, with_positive=True)
-    return row_lse(rows, scale=1 / temperature, drop=drop, comm=comm, similarity=similarity) - attract
+    return contrast_views(torch.cat([a, b]), drop, temperature, comm, similarity)
 
 
 @equation
@@ -91,13 +97,12 @@ def info_nce(
     if negative_ids is not None and (ids is None or negatives is None):
         raise InputError("info_nce: negative_ids say whose rows the negatives are, so they need ids and negatives")
     scale = 1 / temperature
-    attract = (query * positive).sum(1) * scale
     if negatives is None:
-        lse = row_lse(query, positive, scale=scale, drop=copies(ids), comm=comm, similarity=similarity)
-    else:
-        drop = () if ids is None or negative_ids is None else (Same(ids, negative_ids),)
-        lse = combine(attract, row_lse(query, negatives, scale=scale, drop=drop, similarity=similarity))
-    return lse - attract
+        own = torch.arange(len(query), device=query.device)
+        return cross_entropy(query, positive, own, scale=scale, drop=copies(ids), comm=comm, similarity=similarity)
+    drop = () if ids is None or negative_ids is None else (Same(ids, negative_ids),)
+    repel = row_lse(query, negatives, scale=scale, drop=drop, similarity=similarity)
+    return softplus(repel - (query * positive).sum(1) * scale)
 
 
 @equation
@@ -187,9 +192,9 @@ def prototype_nce(
         negatives = free.nonzero().flatten()
     columns = torch.cat([assignment, negatives])
     scaled = prototypes[columns] / density[columns, None]
+    own = torch.arange(len(query), device=query.device)
     drop: tuple[Drop, ...] = ()
     if ids is not None:
         unlike = (ids.min() - 1).expand(len(negatives))  # a key that no sample has
-        drop = (Same(ids, torch.cat([ids, unlike]), keep=torch.arange(len(ids), device=ids.device)),)
-    lse = row_lse(query, scaled, scale=1.0, drop=drop, similarity=similarity)
-    return lse - (query * scaled[: len(query)]).sum(1)
+        drop = (Same(ids, torch.cat([ids, unlike]), keep=own),)
+    return cross_entropy(query, scaled, own, scale=1.0, drop=drop, similarity=similarity)

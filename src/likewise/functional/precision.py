@@ -53,3 +53,8 @@ def equation(function: Callable[P, R]) -> Callable[P, R]:
             return body(*full, **named)
 
     return run
+
+
+def softplus(x: Tensor) -> Tensor:
+    """``log(1 + e^x)`` to the last digit of float64; PyTorch's default rounds ``e^-20`` away."""
+    return torch.nn.functional.softplus(x, threshold=50)

@@ -7,6 +7,7 @@ from likewise.similarity.reductions import SINGLE as SINGLE
 from likewise.similarity.reductions import attend as attend
 from likewise.similarity.reductions import both_lse as both_lse
 from likewise.similarity.reductions import combine as combine
+from likewise.similarity.reductions import cross_entropy as cross_entropy
 from likewise.similarity.reductions import row_lse as row_lse
 from likewise.similarity.reductions import same_sum as same_sum
 from likewise.similarity.reductions import sweep as sweep

@@ -13,10 +13,9 @@ from torch import Tensor
 
 from likewise.core.comm import Collective
 from likewise.similarity import dense, weighted
-from likewise.similarity.backends import is_eager, kernels
+from likewise.similarity.backends import kernels
 from likewise.similarity.backward import Needs
 from likewise.similarity.rules import Rule, Term
-from likewise.similarity.small import small_backward, small_forward
 from likewise.similarity.tiles import Sweep
 
 ALONE = Collective()
@@ -25,20 +24,6 @@ ALONE = Collective()
 def plain(scale: float | Tensor) -> float | Tensor:
     """A scale without graph, and without shape if it is a tensor of one element."""
     return scale.detach().reshape(()) if isinstance(scale, Tensor) else scale
-
-
-def differentiated_again(
-    outs: Sequence[Tensor], grads: Sequence[Tensor | None], inputs: Sequence[Any], wanted: Sequence[bool]
-) -> list[Tensor | None]:
-    """Gradients of the inputs that keep their graph, from outputs computed by differentiable operations."""
-    used = [(out, grad) for out, grad in zip(outs, grads) if grad is not None]
-    sources = [x for x, want in zip(inputs, wanted) if want]
-    found = iter(
-        torch.autograd.grad(
-            [out for out, _ in used], sources, [grad for _, grad in used], create_graph=True, allow_unused=True
-        )
-    )
-    return [next(found) if want else None for want in wanted]
 
 
 class UnitRows(torch.autograd.Function):
@@ -78,10 +63,6 @@ class LogSumExp(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         ctx.sweep, ctx.fixed = sweep, [None if isinstance(s, Tensor) else s for s in scales]
         learned = [s for s in scales if isinstance(s, Tensor)]
-        ctx.small = small_forward(sweep, anchors, columns, values[0]) if is_eager(anchors.device) else None
-        if ctx.small is not None:
-            ctx.save_for_backward(anchors, candidates, *learned)
-            return tuple(sums.log() for sums in ctx.small[:2] if sums is not None)
         rows, cols, ctx.trace = kernels(anchors.device).lse_forward(
             sweep, anchors, columns, values, keep=any(ctx.needs_input_grad)
         )
@@ -99,11 +80,7 @@ class LogSumExp(torch.autograd.Function):
             terms = [Term(scale, term.drop, term.bias) for scale, term in zip(scales, sweep.terms)]
             pairs = dense.lse(anchors, columns, terms, sweep.both, ALONE)
             outs = [rows for rows, _ in pairs] + [cols for _, cols in pairs if cols is not None]
-            return (None, *differentiated_again(outs, grads, (anchors, candidates, *scales), wanted[1:]))
-        if ctx.small is not None:
-            sides = (grads[0], grads[1] if sweep.both else None)
-            *found, d_scale = small_backward(sweep, anchors, columns, plain(scales[0]), ctx.small, sides, wanted[1:])
-            return None, *found, None if d_scale is None else d_scale.reshape(scales[0].shape)
+            return (None, *dense.gradients(outs, grads, (anchors, candidates, *scales), wanted[1:], again=True))
         needs = Needs(wanted[1], wanted[2], tuple(wanted[3:]))
         d_anchors, d_candidates, d_scales = kernels(anchors.device).lse_backward(
             sweep,
@@ -144,7 +121,7 @@ class Attend(torch.autograd.Function):
             term = Term(attended.scale, sweep.terms[0].drop, sweep.terms[0].bias)
             outs = dense.attend(anchors, candidates, values, term, ALONE)
             inputs = (anchors, candidates, values, attended.scale)
-            return (None, *differentiated_again(outs, (grad_lse, grad_mean), inputs, wanted))
+            return (None, *dense.gradients(outs, (grad_lse, grad_mean), inputs, wanted, again=True))
         if grad_mean is None and values is None and not wanted[1]:
             return (None, *attended.from_mean(grad_lse, wanted))
         found = attended.pull(sweep, attended.filled(grad_lse, grad_mean), wanted)
@@ -204,6 +181,40 @@ class Attended:
         """The gradients as autograd takes them."""
         d_scale = (self.anchors * d_anchors).sum().reshape(self.scale.shape) if wanted[3] else None
         return [d_anchors * plain(self.scale) if wanted[0] else None, d_candidates, d_values, d_scale]
+
+
+class TargetDot(torch.autograd.Function):
+    """``<a_i, c_target(i)>`` for each anchor, block by block: no copy of the chosen candidates."""
+
+    @staticmethod
+    def forward(ctx: Any, anchors: Tensor, candidates: Tensor, target: Tensor, block: int) -> Tensor:
+        """``(n,)``."""
+        ctx.save_for_backward(anchors, candidates, target)
+        ctx.block = block
+        out = anchors.new_empty(len(anchors))
+        for start in range(0, len(anchors), block):
+            at = slice(start, start + block)
+            torch.sum(anchors[at] * candidates.index_select(0, target[at]), 1, out=out[at])
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        """By differentiable operations if it is to be derived again."""
+        anchors, candidates, target = ctx.saved_tensors
+        wanted = ctx.needs_input_grad
+        if torch.is_grad_enabled():
+            chosen = candidates.index_select(0, target)
+            spread = torch.zeros_like(candidates).index_add(0, target, grad[:, None] * anchors)
+            return grad[:, None] * chosen, spread, None, None
+        d_anchors = torch.empty_like(anchors) if wanted[0] else None
+        d_candidates = torch.zeros_like(candidates) if wanted[1] else None
+        for start in range(0, len(anchors), ctx.block):
+            at = slice(start, start + ctx.block)
+            if d_anchors is not None:
+                torch.mul(candidates.index_select(0, target[at]), grad[at, None], out=d_anchors[at])
+            if d_candidates is not None:
+                d_candidates.index_add_(0, target[at], anchors[at] * grad[at, None])
+        return d_anchors, d_candidates, None, None
 
 
 class WeightedSum(torch.autograd.Function):

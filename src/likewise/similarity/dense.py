@@ -48,6 +48,25 @@ def rule_matrix(rule: Rule, n: int, sizes: Sequence[int], comm: Collective, like
     return torch.cat(parts, 1) if len(parts) > 1 else parts[0]
 
 
+def gradients(
+    outs: Sequence[Tensor],
+    grads: Sequence[Tensor | None],
+    inputs: Sequence[Any],
+    wanted: Sequence[bool],
+    *,
+    again: bool,
+) -> list[Tensor | None]:
+    """Gradients of the wanted inputs, from outputs of differentiable operations; ``again``: keep their graph."""
+    used = [(out, grad) for out, grad in zip(outs, grads) if grad is not None]
+    sources = [x for x, want in zip(inputs, wanted) if want]
+    found = iter(
+        torch.autograd.grad(
+            [out for out, _ in used], sources, [grad for _, grad in used], create_graph=again, allow_unused=True
+        )
+    )
+    return [next(found) if want else None for want in wanted]
+
+
 def lse(
     anchors: Tensor, candidates: Tensor, terms: Sequence[Term], both: bool, comm: Collective
 ) -> list[tuple[Tensor, Tensor | None]]:

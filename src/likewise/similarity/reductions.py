@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 
 from likewise.core.comm import Collective
-from likewise.similarity import dense, ring, tiles
-from likewise.similarity.autograd import Attend, LogSumExp, UnitRows, WeightedSum
+from likewise.similarity import dense, ring, small, tiles
+from likewise.similarity.autograd import Attend, LogSumExp, TargetDot, UnitRows, WeightedSum
+from likewise.similarity.backends import is_eager
 from likewise.similarity.mode import forced_tile, resolve
 from likewise.similarity.rules import Bias, Drop, Rule, Term
+from likewise.similarity.small import OneTile
 from likewise.similarity.spread import RingAttend, RingLogSumExp, RingWeightedSum
 from likewise.similarity.tiles import Sweep
 
@@ -57,6 +59,44 @@ def row_lse(
     An anchor without any candidate gets ``-inf`` and no gradient.
     """
     return sweep(anchors, candidates, [Term(scale, drop, bias)], comm=comm, similarity=similarity, tile=tile)[0]
+
+
+def cross_entropy(
+    anchors: Tensor,
+    candidates: Tensor | None,
+    target: Tensor,
+    *,
+    scale: float | Tensor,
+    drop: Sequence[Drop] = (),
+    comm: Collective = SINGLE,
+    similarity: str = "auto",
+    tile: int | None = None,
+) -> Tensor:
+    r"""``-scale <a_i, c_target(i)> + log sum_j exp(scale <a_i, c_j>)`` for each anchor, ``(n,)``.
+
+    Args:
+        anchors: ``(n, d)``.
+        candidates: ``(m, d)``, or None for the anchors themselves.
+        target: ``(n,)`` int64, the positive of each anchor among this process's candidates. A rule may drop it from the
+            sum; its logit is subtracted all the same.
+        scale: 1 / temperature.
+        drop: rules whose pairs don't count.
+        comm: the processes whose candidates take part.
+        similarity: ``auto``, ``dense`` or ``tiled``.
+        tile: side of the tiles.
+
+    ``inf`` never comes up: an anchor whose sum is empty gets ``-inf``.
+    """
+    rows = _full(*([anchors] if candidates is None else [anchors, candidates]))
+    others = rows[1] if len(rows) > 1 else None
+    with _outside_autocast(anchors):
+        if comm.world == 1 and resolve(similarity) != "dense":
+            sweep = _sweep(rows[0], others, [Term(scale, drop)], False, tile)
+            if _in_one_tile(sweep, anchors):
+                columns = None if sweep.symmetric else rows[-1]
+                return cast(Tensor, OneTile.apply(sweep, rows[0], columns, target, scale)[0])
+        positive = TargetDot.apply(rows[0], rows[-1], target, _side(tile, rows[0])) * scale
+        return row_lse(rows[0], others, scale=scale, drop=drop, comm=comm, similarity=similarity, tile=tile) - positive
 
 
 def both_lse(
@@ -222,16 +262,21 @@ def _run(
         if _is_dense(similarity, comm):
             return dense.lse(anchors, columns, terms, both, comm)
         sweep = _sweep(anchors, rest[0] if rest else None, terms, both, tile)
-        # every process must decide alike, whatever its number of rows
-        one_tile = comm.world == 1 and max(len(anchors), len(columns)) <= sweep.tile
-        if len(terms) == 1 and rest and not (both or one_tile) and _constant(columns) and not _constant(anchors):
+        # processes must decide alike, whatever their numbers of rows: the one tile is for a single one
+        if comm.world == 1 and _in_one_tile(sweep, anchors):
+            out = OneTile.apply(sweep, anchors, None if sweep.symmetric else columns, None, scales[0])
+        elif len(terms) == 1 and rest and not both and _constant(columns) and not _constant(anchors):
             # the softmax mean of constant candidates is the gradient: no second sweep
-            return [(_attend(sweep, anchors, columns, None, scales[0], comm)[0], None)]
-        if comm.world > 1:
+            out = _attend(sweep, anchors, columns, None, scales[0], comm)[:1]
+        elif comm.world > 1:
             out = RingLogSumExp.apply(sweep, comm, anchors, rest[0] if rest else None, *scales)
         else:
             out = LogSumExp.apply(sweep, anchors, None if sweep.symmetric else columns, *scales)
     return [(out[k], out[len(terms) + k] if both else None) for k in range(len(terms))]
+
+
+def _in_one_tile(sweep: Sweep, anchors: Tensor) -> bool:
+    return small.fits(sweep) and is_eager(anchors.device)
 
 
 def _constant(rows: Tensor) -> bool:

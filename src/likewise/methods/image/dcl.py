@@ -37,7 +37,25 @@ from likewise.views.image import simclr_views
             data="fashion-mnist",
             metric="linear_200",
             beats="simclr",
-            settings=(("batch", 16), ("epochs", 3), ("temperature", 0.1), ("optimizer.lr", 0.001)),
+            seeds=5,
+            settings=(
+                ("data.limit", 10000),
+                ("batch", 8),
+                ("epochs", 2),
+                ("temperature", 0.1),
+                ("optimizer.lr", 0.001),
+                ("probe_every", 0),
+            ),
+            also=(
+                (
+                    ("data.limit", 10000),
+                    ("batch", 256),
+                    ("epochs", 2),
+                    ("temperature", 0.1),
+                    ("optimizer.lr", 0.001),
+                    ("probe_every", 0),
+                ),
+            ),
         ),
         deviations=(
             "The mean over all anchors of both views; the code adds the means of the two views: its loss, and so its "
@@ -100,7 +118,15 @@ class DCL(Learner):
             data="fashion-mnist",
             metric="linear_200",
             beats="simclr",
-            settings=(("batch", 16), ("epochs", 3), ("temperature", 0.1), ("optimizer.lr", 0.001)),
+            seeds=5,
+            settings=(
+                ("data.limit", 10000),
+                ("batch", 8),
+                ("epochs", 2),
+                ("temperature", 0.1),
+                ("optimizer.lr", 0.001),
+                ("probe_every", 0),
+            ),
         ),
         deviations=(
             "No gradient flows through the weights, which the paper treats as constants; the code lets it flow "
