@@ -37,7 +37,7 @@ bench: $(VENV)/.dev  ## the benchmarks of docs/benchmarks.md
 	@for file in benchmarks/*.py; do echo "$$file"; $(BIN)/python $$file || exit 1; done
 
 claims: $(VENV)/.test  ## re-run the papers' claims (hours); results go to benchmarks/claims
-	$(BIN)/likewise claim all --record benchmarks/claims
+	$(BIN)/likewise claim all
 
 clean:  ## remove what make made, the environment included
 	rm -rf $(VENV) $(DEMO) build site .pytest_cache .mypy_cache .ruff_cache src/*.egg-info

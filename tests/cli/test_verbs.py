@@ -195,3 +195,29 @@ def test_colour_at_a_terminal_unless_no_color(monkeypatch, cli):
     assert max(map(len, re.sub(r"\x1b\[[\d;]*m", "", cli("show", "dcl").out).splitlines())) <= terminal.console().width
     monkeypatch.setenv("NO_COLOR", "1")
     assert not re.search(r"\x1b\[[\d;]*3\d", cli("show", "dcl").out)
+
+
+def test_tensorboard_gets_the_runs_curves(cli, photos, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    quick = [*QUICK, "--set", "steps=20", "--set", "probe_every=2"]
+    assert cli("train", "dcl", "--data", photos, "--out", "run", "--tensorboard", "--quiet", *quick).code == 0
+    events = [json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()]
+    drawn = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    drawn.Reload()
+    for kind, tag, name in (("step", "train/loss", "loss"), ("probe", "probe/knn", "knn")):
+        logged = [(e["step"], e[name]) for e in events if e["event"] == kind]
+        assert len(logged) >= 3
+        assert [(s.step, pytest.approx(s.value)) for s in drawn.Scalars(tag)] == logged
+
+
+def test_compare_ranks_and_goes_on_where_it_was(cli, photos, tmp_path):
+    command = ("compare", "dcl", "simclr", "--data", photos, "--seeds", "1", "--out", "both", *QUICK)
+    result = cli(*command, "--json")
+    assert result.code == 0, result.err
+    assert {row["method"] for row in result.json["rows"]} == {"dcl", "simclr"}
+    assert "<html" in (tmp_path / "both" / "comparison.html").read_text()
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.safetensors")}
+    again = cli(*command)
+    assert re.search(r"^method +knn +linear", again.out, re.M)
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.safetensors")} == before

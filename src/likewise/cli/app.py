@@ -20,7 +20,6 @@ VERBS = (
     "evaluate",
     "compare",
     "claim",
-    "claim",
     "new",
     "check",
 )

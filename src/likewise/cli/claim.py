@@ -1,4 +1,4 @@
-"""``likewise claim``: check what a paper claims, whatever comes out."""
+"""``likewise claim``: run a paper's claim again, method against baseline under the same budget."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,55 +7,82 @@ import typer
 
 from likewise.cli import terminal
 from likewise.cli.arguments import Json
-from likewise.core import registry
+from likewise.core.errors import InputError
+from likewise.core.registry import listing, listings
 
 
 def claim(
-    methods: Annotated[list[str], typer.Argument(metavar="METHOD...|all", help="Methods with a claim on their card.")],
-    seeds: Annotated[int | None, typer.Option(help="How many; as many as the card says by default.")] = None,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the runs; finished ones stay.")] = Path(
-        "runs/claims"
-    ),
-    record: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Also write each result to DIR/METHOD.json, as the ledger has it."),
-    ] = None,
+    methods: Annotated[list[str], typer.Argument(metavar="METHOD...|all", help="Whose claims; all: every one.")],
+    seeds: Annotated[int | None, typer.Option(help="How many seeds; as many as the card says by default.")] = None,
+    area: Annotated[str | None, typer.Option(help="With all: only this modality (image, text, graph, ...).")] = None,
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder of the results, a JSON file each, and the ledger page.")
+    ] = Path("benchmarks/claims"),
+    runs: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder of the runs; finished ones are not repeated.")
+    ] = Path("runs/claims"),
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
     json: Json = False,
 ) -> None:
-    """Check the claims of papers over seeds.
+    """Check papers' claims at small scale, and keep what comes out.
 
-    A card's claim names data, metric, a baseline and a budget for both. Both are trained with seeds that no recipe was
-    tried with. What comes out is recorded, also when the claim does not hold.
+    The method and its baseline train on the same data with the same settings, over seeds that no recipe was tried
+    with. The claim holds when the 95% confidence interval of the paired difference is on its side.
 
     Examples:
       likewise claim dcl
-      likewise claim all --record benchmarks/claims
-      likewise claim dcl --seeds 5 --json
+      likewise claim all --area image
+      likewise claim dcl --seeds 8 --out my-claims
     """
-    from likewise.comparison import claim as check
+    from likewise.comparison import claim as run_claim
+    from likewise.report.ledger import read_results, tally, write_ledger
     from likewise.train.events import write_json
 
-    chosen = [slug for slug, held in registry.listings().items() if held.card.claim] if methods == ["all"] else methods
-    for slug in chosen:
-        registry.listing(slug)  # a wrong name is found before hours of training
-    results = []
-    for slug in chosen:
-        result = check(slug, out=out, seeds=seeds, quiet=quiet or json)
-        results.append(result)
-        if record is not None:
-            record.mkdir(parents=True, exist_ok=True)
-            write_json(record / f"{slug}.json", result)
+    wanted = _wanted(methods, area)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"can't write to {out}: {error.strerror or error}") from error
+    found = []
+    for slug in wanted:
+        record = run_claim(slug, out=runs, seeds=seeds, quiet=quiet or json)
+        write_json(out / f"{slug}.json", record)
+        found.append(record)
         if not json:
-            terminal.line(slug, result["says"], _in_words(result))
+            _say(record)
+    results = read_results(out)
+    page = write_ledger(out / "ledger.html", results)
     if json:
-        terminal.emit(results)
+        terminal.emit({"claims": found, "page": page})
+        return
+    terminal.line("ledger", f"{tally(results)}: {page}")
 
 
-def _in_words(result: dict[str, Any]) -> str:
-    means = {side: sum(values) / len(values) for side, values in result["values"].items()}
-    low, high = result["interval"]
-    interval = "" if low is None else f" (95 %: {terminal.show(low)} to {terminal.show(high)})"
-    figures = f"{terminal.show(means['method'])} against {terminal.show(means['baseline'])} of {result['baseline']}"
-    where = f"{result['metric']} on {result['data']}, {len(result['seeds'])} seeds"
-    return f"{result['verdict']}: {figures}, difference {terminal.show(result['difference'])}{interval}; {where}"
+def _wanted(methods: list[str], area: str | None) -> list[str]:
+    if methods != ["all"]:
+        if area is not None:
+            raise InputError("--area goes with all: likewise claim all --area image")
+        for slug in methods:
+            if listing(slug).card.claim is None:
+                raise InputError(f"{slug} has no claim on its card: it is a baseline (likewise show {slug})")
+        return methods
+    cards = [found.card for found in listings().values()]
+    chosen = [card.slug for card in cards if card.claim and area in (None, card.modality)]
+    if not chosen:
+        areas = sorted({card.modality for card in cards if card.claim})
+        raise InputError(f"no method of the area {area!r} has a claim; there are: {', '.join(areas)}")
+    return chosen
+
+
+def _say(record: dict[str, Any]) -> None:
+    terminal.line("claim", record["says"])
+    columns = [str(seed) for seed in record["seeds"]]
+    for held in [record, *record["also"]]:
+        settings = ", ".join(f"{k}={v}" for k, v in held["settings"].items())
+        low, high = held["interval"] or (None, None)
+        reach = "" if low is None else f" [{low:+.4f}, {high:+.4f}]"
+        terminal.line("settings", settings or "the recipes' own")
+        sides = (("method", record["method"]), ("baseline", record["baseline"]))
+        rows = [[name, *(f"{v:.4f}" for v in held["values"][side])] for side, name in sides]
+        terminal.table([record["metric"], *(f"seed {c}" for c in columns)], rows)
+        terminal.line("verdict", f"{held['verdict']}: difference {held['difference']:+.4f}{reach}")

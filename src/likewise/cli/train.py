@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,6 +33,9 @@ def train(
         Path | None, typer.Option(metavar="DIR", help="The run folder; by default a new one, runs/METHOD-DATA-N.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out, or begin it.")] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Also write curves to DIR/tensorboard for TensorBoard.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything and show it, but train nothing.")
     ] = False,
@@ -55,6 +59,7 @@ def train(
     from likewise.train.run import open_folder
     from likewise.train.run import train as run_plan
     from likewise.train.runtime import make_runtime
+    from likewise.train.tensorboard import mirrored
 
     wanted = settings(changes, epochs=epochs, batch=batch, precision=precision)
     if resume and out is None:
@@ -79,7 +84,8 @@ def train(
     open_folder(plan, folder, resume)
     _announce(plan, folder, devices)
     try:
-        run_plan(plan, folder, devices=devices, resume=True, quiet=quiet)
+        with mirrored(folder) if tensorboard else nullcontext():
+            run_plan(plan, folder, devices=devices, resume=True, quiet=quiet)
     except Stopped:
         again = ["likewise", "train", "--out", str(folder), "--resume"]
         terminal.line("next", shlex.join([*again, *(["--devices", str(devices)] if devices > 1 else [])]), stderr=True)
