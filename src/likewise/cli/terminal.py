@@ -31,8 +31,9 @@ def line(label: str, *lines: str, stderr: bool = False) -> None:
     room = out.width - LABEL if out.is_terminal else None
     folded = [part for text in lines for part in (_fold(text, room) if room else [text])]
     for i, text in enumerate(folded):
-        head = Text(f"{label if i == 0 else '':<{LABEL}}", style="bold cyan" if label == "next" else "bold")
-        out.print(head + Text(text), soft_wrap=True)
+        head = f"{label if i == 0 else '':<{LABEL}}"
+        line = Text.assemble((head, "bold cyan" if label == "next" else "bold"), text)
+        out.print(line, soft_wrap=True)
 
 
 def _fold(text: str, width: int) -> list[str]:
