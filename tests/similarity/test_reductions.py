@@ -242,6 +242,7 @@ def test_gradients_agree_with_differences_once_and_twice(mode):
     keys = torch.tensor([0, 1, 0, 2, 2])
     rules = {"drop": [Same(keys, keys[:4])], "similarity": mode, "tile": 2}
     same = [Same(keys, keys), Self()]
+    one_sided = [Listed(torch.tensor([0, 1, 1, 1, 1, 1]), torch.tensor([2, 0, 1, 2, 3, 4]))]
 
     def reductions(a, c, s):
         one = row_lse(a, scale=s, drop=same, similarity=mode, tile=2)
@@ -249,8 +250,10 @@ def test_gradients_agree_with_differences_once_and_twice(mode):
         three = torch.cat(sweep(a, c, [Term(s), Term(2.0)], similarity=mode, tile=2))
         four = torch.cat([x.flatten() for x in attend(a, c, scale=s, **rules)])
         six = cross_entropy(a, None, keys, scale=s, drop=same, similarity=mode, tile=9)
+        seven = row_lse(a, scale=s, drop=one_sided, similarity=mode, tile=9)[[0, 2, 3, 4]]
+        eight = row_lse(a, scale=s, drop=one_sided, similarity=mode, tile=2)[[0, 2, 3, 4]]
         five = weighted_sum(5, c, Different(keys, keys[:4]), similarity=mode, tile=2).flatten()
-        return torch.cat([one, two, three, four, five, six])
+        return torch.cat([one, two, three, four, five, six, seven, eight])
 
     assert torch.autograd.gradcheck(reductions, (a, c, s))
     assert torch.autograd.gradgradcheck(reductions, (a, c, s))
@@ -332,6 +335,16 @@ def test_half_precision_rows_are_summed_in_float32_outside_autocast():
     assert_close(out.double(), expected, rtol=1e-6, atol=1e-6)
     out.sum().backward()
     assert a.grad.dtype == torch.float16
+
+
+def test_an_empty_row_beside_one_far_from_zero():
+    a = torch.full((2, 1), 3.0, dtype=torch.float64, requires_grad=True)
+    drop = [Listed(torch.tensor([0, 0]), torch.tensor([0, 1]))]
+    for similarity_ in ("tiled", "dense"):
+        rows = row_lse(a, a.detach().clone().requires_grad_(), scale=100.0, drop=drop, tile=1, similarity=similarity_)
+        assert rows[0] == -torch.inf
+        (grad,) = torch.autograd.grad(torch.where(rows > -torch.inf, rows, 0.0).sum(), a)
+        assert_close(grad, torch.tensor([[0.0], [300.0]], dtype=torch.float64))
 
 
 def test_empty_sides():

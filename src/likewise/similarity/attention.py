@@ -22,12 +22,13 @@ def attend_forward(
     walk = Walk(sweep, anchors, candidates, [scale], [0])
     shift = guess_shifts(walk)[0]
     total, mean = anchors.new_zeros(sweep.n), anchors.new_zeros(sweep.n, values.shape[1])
-    for rows in sweep.rows():
-        left = walk.left(rows)
-        for cols in sweep.cols(rows):
-            tile = walk.exponentials(0, walk.product(left, rows, cols), rows, cols, shift)
-            total[rows] += tile.sum(1)
-            mean[rows].addmm_(tile, values[cols])
+    totals, means, carried = (x.split(sweep.tile) for x in (total, mean, values))
+    for i in sweep.row_blocks():
+        left = walk.left(i)
+        for at in sweep.places(i):
+            tile = walk.exponentials(0, walk.product(left, at), at, shift)
+            totals[i].add_(tile.sum(1))
+            means[i].addmm_(tile, carried[at.j])
     if in_reach(walk, 0, total, shift):
         lse = total.log2().add_(shift).mul_(LN2)
     else:
@@ -38,17 +39,18 @@ def attend_forward(
 def _running_mean(walk: Walk, values: Tensor, total: Tensor, mean: Tensor) -> Tensor:
     """Sums relative to each row's running maximum, into ``total`` and ``mean``; gives the log-sum-exp."""
     top = torch.full_like(total, -torch.inf)
-    for rows in walk.sweep.rows():
-        left = walk.left(rows)
-        for cols in walk.sweep.cols(rows):
-            logits = walk.masked(0, walk.product(left, rows, cols), rows, cols)
-            before = top[rows].clone()
-            torch.maximum(before, logits.amax(1), out=top[rows])
-            base = top[rows].masked_fill(top[rows] == -torch.inf, 0.0)
-            shrink = (before - base).exp2_()
+    tops, totals, means, carried = (x.split(walk.sweep.tile) for x in (top, total, mean, values))
+    for i in walk.sweep.row_blocks():
+        left = walk.left(i)
+        for at in walk.sweep.places(i):
+            logits = walk.masked(0, walk.product(left, at), at)
+            highest = torch.maximum(tops[i], logits.amax(1))
+            base = highest.masked_fill(highest == -torch.inf, 0.0)
+            shrink = (tops[i] - base).exp2_()
             logits.sub_(base[:, None]).exp2_()
-            total[rows] = total[rows] * shrink + logits.sum(1)
-            mean[rows] = (mean[rows] * shrink[:, None]).addmm_(logits, values[cols])
+            totals[i].mul_(shrink).add_(logits.sum(1))
+            means[i].mul_(shrink[:, None]).addmm_(logits, carried[at.j])
+            tops[i].copy_(highest)
     return (total.log2() + top.masked_fill(top == -torch.inf, 0.0)) * LN2
 
 
@@ -79,22 +81,26 @@ def attend_backward(
     d_anchors = torch.zeros_like(anchors)
     d_candidates = torch.zeros_like(candidates) if needs[0] else None
     d_values = torch.zeros_like(values) if needs[1] else None
-    for rows in sweep.rows():
-        left = walk.left(rows)
-        weighted, pulled = anchors[rows] * weight[rows, None], grad_mean[rows] * weight[rows, None]
-        for cols in sweep.cols(rows):
-            product = walk.product(left, rows, cols)
+    weights, offsets, logs, pulls, carried = (
+        x.split(sweep.tile) for x in (weight[:, None], offset[:, None], base2[:, None], grad_mean, values)
+    )
+    by_row = d_anchors.split(sweep.tile)
+    by_col = None if d_candidates is None else d_candidates.split(sweep.tile)
+    by_value = None if d_values is None else d_values.split(sweep.tile)
+    for i in sweep.row_blocks():
+        left, weighted, pulled = walk.left(i), walk.rows[i] * weights[i], pulls[i] * weights[i]
+        for at in sweep.places(i):
+            product = walk.product(left, at)
             if shift is None:
-                tile = walk.masked(0, product, rows, cols).sub_(base2[rows, None]).exp2_()
+                tile = walk.masked(0, product, at).sub_(logs[i]).exp2_()
             else:
-                tile = walk.exponentials(0, product, rows, cols, shift)
-            if d_values is not None:
-                d_values[cols].addmm_(tile.T, pulled)
-            pull = torch.addmm(offset[rows, None], grad_mean[rows], values[cols].T, out=walk.buffer(2, rows, cols))
-            pull.mul_(tile)
-            d_anchors[rows].addmm_(pull, candidates[cols])
-            if d_candidates is not None:
-                d_candidates[cols].addmm_(pull.T, weighted)
+                tile = walk.exponentials(0, product, at, shift)
+            if by_value is not None:
+                by_value[at.j].addmm_(tile.T, pulled)
+            pull = torch.addmm(offsets[i], pulls[i], carried[at.j].T, out=walk.buffer(2, at)).mul_(tile)
+            by_row[i].addmm_(pull, walk.cols[at.j])
+            if by_col is not None:
+                by_col[at.j].addmm_(pull.T, weighted)
     d_anchors *= weight[:, None]
     if d_candidates is not None:
         d_candidates *= scale

@@ -77,10 +77,14 @@ class LogSumExp(torch.autograd.Function):
         scales = [rest.pop(0) if s is None else s for s in ctx.fixed]
         columns = anchors if candidates is None else candidates
         if torch.is_grad_enabled():
-            terms = [Term(scale, term.drop, term.bias) for scale, term in zip(scales, sweep.terms)]
-            pairs = dense.lse(anchors, columns, terms, sweep.both, ALONE)
-            outs = [rows for rows, _ in pairs] + [cols for _, cols in pairs if cols is not None]
-            return (None, *dense.gradients(outs, grads, (anchors, candidates, *scales), wanted[1:], again=True))
+
+            def reference(anchors: Tensor, candidates: Tensor | None, *scales: Any) -> list[Tensor]:
+                terms = [Term(scale, term.drop, term.bias) for scale, term in zip(scales, sweep.terms)]
+                pairs = dense.lse(anchors, anchors if candidates is None else candidates, terms, sweep.both, ALONE)
+                return [rows for rows, _ in pairs] + [cols for _, cols in pairs if cols is not None]
+
+            inputs = (anchors, candidates, *scales)
+            return None, *dense.gradients(reference, inputs, wanted[1:], grads, again=True)
         needs = Needs(wanted[1], wanted[2], tuple(wanted[3:]))
         d_anchors, d_candidates, d_scales = kernels(anchors.device).lse_backward(
             sweep,
@@ -118,10 +122,13 @@ class Attend(torch.autograd.Function):
         wanted, sweep = ctx.needs_input_grad[1:], ctx.sweep
         attended = Attended(anchors, candidates, values, ctx.fixed if scale is None else scale, lse, mean)
         if torch.is_grad_enabled():
-            term = Term(attended.scale, sweep.terms[0].drop, sweep.terms[0].bias)
-            outs = dense.attend(anchors, candidates, values, term, ALONE)
+
+            def reference(anchors: Tensor, candidates: Tensor, values: Tensor | None, scale: Any) -> Sequence[Tensor]:
+                term = Term(scale, sweep.terms[0].drop, sweep.terms[0].bias)
+                return dense.attend(anchors, candidates, values, term, ALONE)
+
             inputs = (anchors, candidates, values, attended.scale)
-            return (None, *dense.gradients(outs, (grad_lse, grad_mean), inputs, wanted, again=True))
+            return None, *dense.gradients(reference, inputs, wanted, (grad_lse, grad_mean), again=True)
         if grad_mean is None and values is None and not wanted[1]:
             return (None, *attended.from_mean(grad_lse, wanted))
         found = attended.pull(sweep, attended.filled(grad_lse, grad_mean), wanted)

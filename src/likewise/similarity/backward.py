@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from likewise.similarity.forward import Trace
-from likewise.similarity.tiles import Sweep
+from likewise.similarity.tiles import Place, Sweep
 from likewise.similarity.walk import HIGHEST, LOG2E, LOWEST, Scales, Sums, Walk
 
 Grads = Sequence[Tensor | None]
@@ -44,43 +44,55 @@ class _Side:
             return None
         empty = lse == -torch.inf
         grad, base2 = grad.masked_fill(empty, 0.0), (lse * LOG2E).masked_fill_(empty, 0.0)
-        return cls(grad, base2, None if shift is None else (shift - base2).exp2_().mul_(grad))
+        # an empty row has weight 0, whatever the shift makes of its log-sum-exp
+        weight = None if shift is None else (shift - base2).exp2_().mul_(grad).masked_fill_(empty, 0.0)
+        return cls(grad, base2, weight)
 
 
 class _Pull:
     """One term's gradient with respect to its logits, a tile at a time."""
 
     def __init__(self, walk: Walk, k: int, shift: float | None, row: _Side | None, col: _Side | None) -> None:
-        self.walk, self.k, self.shift, self.row, self.col = walk, k, shift, row, col
-        fold = walk.single and col is None and row is not None
-        self.folded = row.weight if fold and row is not None else None
+        self.walk, self.k, self.shift = walk, k, shift
+        self.row_weight = None if row is None else row.weight
+        self.col_weight = None if col is None else col.weight
+        t = walk.sweep.tile
+        self.by_row = None if row is None else _split(t, row, 1)
+        self.by_col = None if col is None else _split(t, col, 0)
+        self.folded = self.row_weight if walk.single and col is None else None
         """Row weights ``(n,)`` that multiply the rows outside of the tile, which then stays as it is."""
 
-    def tile(self, product: Tensor | None, kept: Tensor | None, rows: slice, cols: slice) -> Tensor:
-        walk, row, col = self.walk, self.row, self.col
+    def tile(self, product: Tensor | None, kept: Tensor | None, at: Place) -> Tensor:
+        walk = self.walk
         if self.shift is None:
             assert product is not None
-            return self._two_exponentials(walk.masked(self.k, product, rows, cols), rows, cols)
+            return self._two_exponentials(walk.masked(self.k, product, at), at)
         tile = kept
         if tile is None:
             assert product is not None
-            tile = walk.exponentials(self.k, product, rows, cols, self.shift)
+            tile = walk.exponentials(self.k, product, at, self.shift)
         if self.folded is not None:
             return tile
-        if row is None or row.weight is None:
-            return tile if col is None or col.weight is None else tile.mul_(col.weight[cols])
-        if col is None or col.weight is None:
-            return tile.mul_(row.weight[rows, None])
-        return tile.mul_(torch.add(row.weight[rows, None], col.weight[cols], out=walk.buffer(2, rows, cols)))
+        sides = [block.weight for block in self._blocks(at) if block.weight is not None]
+        return tile.mul_(torch.add(*sides, out=walk.buffer(2, at)) if len(sides) == 2 else sides[0])
 
-    def _two_exponentials(self, logits: Tensor, rows: slice, cols: slice) -> Tensor:
-        row, col = self.row, self.col
-        total = self.walk.buffer(2, rows, cols).zero_()
-        if row is not None:
-            torch.sub(logits, row.lse[rows, None], out=total).exp2_().mul_(row.grad[rows, None])
-        if col is not None:
-            total += logits.sub_(col.lse[cols]).exp2_().mul_(col.grad[cols])
-        return total
+    def _blocks(self, at: Place) -> list[_Side]:
+        row = [] if self.by_row is None else [self.by_row[at.i]]
+        return row if self.by_col is None else [*row, self.by_col[at.j]]
+
+    def _two_exponentials(self, logits: Tensor, at: Place) -> Tensor:
+        total, *more = (
+            torch.sub(logits, side.lse, out=self.walk.buffer(2 + n, at)).exp2_().mul_(side.grad)
+            for n, side in enumerate(self._blocks(at))
+        )
+        return total.add_(more[0]) if more else total
+
+
+def _split(tile: int, side: _Side, dim: int) -> list[_Side]:
+    """One side for each block of ``tile`` rows, as columns of a matrix if ``dim`` is 1."""
+    grad, lse = (x.unsqueeze(dim).split(tile, 1 - dim) for x in (side.grad, side.lse))
+    weight = [None] * len(grad) if side.weight is None else side.weight.unsqueeze(dim).split(tile, 1 - dim)
+    return [_Side(*block) for block in zip(grad, lse, weight)]
 
 
 def lse_backward(
@@ -112,27 +124,28 @@ def lse_backward(
     d_candidates = torch.zeros_like(candidates) if needs.candidates and not sweep.symmetric else None
     totals = {k: anchors.new_zeros(()) for k in learned if not only}
     weight = only.folded if only else None
-    for rows in sweep.rows():
-        left = walk.left(rows)
-        right = anchors[rows] if weight is None else anchors[rows] * weight[rows, None]
-        for cols in sweep.cols(rows):
-            kept = trace.kept.pop((rows.start, cols.start), None)
-            product = walk.product(left, rows, cols) if kept is None or totals else None
+    by_row = None if d_anchors is None else d_anchors.split(sweep.tile)
+    by_col = by_row if sweep.symmetric else None if d_candidates is None else d_candidates.split(sweep.tile)
+    for i in sweep.row_blocks():
+        left, right = walk.left(i), walk.rows[i]
+        if weight is not None:
+            right = right * weight[i * sweep.tile : i * sweep.tile + len(right), None]
+        for at in sweep.places(i):
+            kept = trace.kept.pop((at.i, at.j), None)
+            product = walk.product(left, at) if kept is None or totals else None
             gradient = None
             for k, pull in pulls.items():
-                tile = pull.tile(product, None if kept is None else kept[k], rows, cols)
+                tile = pull.tile(product, None if kept is None else kept[k], at)
                 if k in totals and product is not None:
                     # a tile off the diagonal of a symmetric sweep stands for two, one on it counts its pairs twice
-                    share = 0.5 if sweep.symmetric and not walk.twice(rows, cols) else 1.0
+                    share = 0.5 if sweep.symmetric and not at.twice else 1.0
                     totals[k] += (tile * product).sum() * share
-                gradient = tile if only else _add(walk, gradient, tile, scales[k], rows, cols)
+                gradient = tile if only else _add(walk, gradient, tile, scales[k], at)
             assert gradient is not None
-            if d_anchors is not None:
-                d_anchors[rows].addmm_(gradient, candidates[cols])
-                if walk.twice(rows, cols):
-                    d_anchors[cols].addmm_(gradient.T, right)
-            if d_candidates is not None:
-                d_candidates[cols].addmm_(gradient.T, right)
+            if by_row is not None:
+                by_row[i].addmm_(gradient, walk.cols[at.j])
+            if by_col is not None and (at.twice or not sweep.symmetric):
+                by_col[at.j].addmm_(gradient.T, right)
     if only:
         scale = scales[terms[0]]
         if d_anchors is not None:
@@ -177,8 +190,8 @@ def common_shift(lses: Sequence[Tensor]) -> float | None:
     return middle if high - low <= highest - lowest else None
 
 
-def _add(walk: Walk, total: Tensor | None, tile: Tensor, scale: float | Tensor, rows: slice, cols: slice) -> Tensor:
+def _add(walk: Walk, total: Tensor | None, tile: Tensor, scale: float | Tensor, at: Place) -> Tensor:
     """The running sum of the terms' tiles, each times its scale."""
     if total is None:
-        return torch.mul(tile, scale, out=walk.buffer(3, rows, cols))
+        return torch.mul(tile, scale, out=walk.buffer(4, at))
     return total.addcmul_(tile, torch.as_tensor(scale, dtype=tile.dtype, device=tile.device))

@@ -3,7 +3,7 @@
 Candidates of other processes are gathered, with gradient. Memory is O(n m).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -49,21 +49,25 @@ def rule_matrix(rule: Rule, n: int, sizes: Sequence[int], comm: Collective, like
 
 
 def gradients(
-    outs: Sequence[Tensor],
-    grads: Sequence[Tensor | None],
+    function: Callable[..., Sequence[Tensor]],
     inputs: Sequence[Any],
     wanted: Sequence[bool],
+    grads: Sequence[Tensor | None],
     *,
     again: bool,
 ) -> list[Tensor | None]:
-    """Gradients of the wanted inputs, from outputs of differentiable operations; ``again``: keep their graph."""
-    used = [(out, grad) for out, grad in zip(outs, grads) if grad is not None]
-    sources = [x for x, want in zip(inputs, wanted) if want]
-    found = iter(
-        torch.autograd.grad(
-            [out for out, _ in used], sources, [grad for _, grad in used], create_graph=again, allow_unused=True
+    """Gradients of the wanted inputs of a function of differentiable operations; ``again``: keep their graph."""
+    with torch.enable_grad():
+        # an alias each: one tensor may be two of the inputs
+        aliases = [x.view_as(x) if want else x for x, want in zip(inputs, wanted)]
+        outs = function(*aliases)
+        used = [(out, grad) for out, grad in zip(outs, grads) if grad is not None]
+        sources = [x for x, want in zip(aliases, wanted) if want]
+        found = iter(
+            torch.autograd.grad(
+                [out for out, _ in used], sources, [grad for _, grad in used], create_graph=again, allow_unused=True
+            )
         )
-    )
     return [next(found) if want else None for want in wanted]
 
 

@@ -24,7 +24,7 @@ class Trace:
 
     Attributes:
         shifts: of each swept term, valid for the kept tiles.
-        kept: exponentials by first row and column of the tile, then by term.
+        kept: exponentials by row and column block of the tile, then by term.
         drops: sorted dropped pairs, shared by terms with the same rules.
     """
 
@@ -109,41 +109,41 @@ def in_reach(walk: Walk, k: int, sums: Tensor, shift: float) -> bool:
 def _shifted_sums(walk: Walk, trace: Trace, budget: int) -> dict[int, tuple[Tensor, Tensor]]:
     sweep = walk.sweep
     sums = {k: (walk.anchors.new_zeros(sweep.n), walk.anchors.new_zeros(sweep.m * sweep.both)) for k in walk.terms}
-    for rows in sweep.rows():
-        left = walk.left(rows)
-        for cols in sweep.cols(rows):
-            cost = (rows.stop - rows.start) * (cols.stop - cols.start) * left.element_size() * len(walk.terms)
+    blocks = {k: (by_row.split(sweep.tile), by_col.split(sweep.tile)) for k, (by_row, by_col) in sums.items()}
+    for i in sweep.row_blocks():
+        left = walk.left(i)
+        for at in sweep.places(i):
+            cost = len(left) * len(walk.cols[at.j]) * left.element_size() * len(walk.terms)
             keep = cost <= budget
             budget -= cost if keep else 0
-            product = walk.product(left, rows, cols, fresh=keep and walk.single)
+            product = walk.product(left, at, fresh=keep and walk.single)
             tiles = {}
             for k in walk.terms:
-                tile = walk.exponentials(k, product, rows, cols, trace.shifts[k], fresh=keep)
-                by_row, by_col = sums[k]
-                by_row[rows] += tile.sum(1)
-                if sweep.both:
-                    by_col[cols] += tile.sum(0)
-                elif walk.twice(rows, cols):
-                    by_row[cols] += tile.sum(0)
+                tile = walk.exponentials(k, product, at, trace.shifts[k], fresh=keep)
+                by_row, by_col = blocks[k]
+                by_row[i].add_(tile.sum(1))
+                if sweep.both or at.twice:
+                    (by_col if sweep.both else by_row)[at.j].add_(tile.sum(0))
                 tiles[k] = tile
             if keep:
-                trace.kept[rows.start, cols.start] = tiles
+                trace.kept[at.i, at.j] = tiles
     return sums
 
 
 class _Running:
     """Sums of ``2^logits`` relative to running maxima, exact for any logits."""
 
-    def __init__(self, like: Tensor, size: int) -> None:
+    def __init__(self, like: Tensor, size: int, tile: int) -> None:
         self.top, self.sum = like.new_full((size,), -torch.inf), like.new_zeros(size)
+        self._tops, self._sums = self.top.split(tile), self.sum.split(tile)
 
-    def add(self, logits: Tensor, dim: int, at: slice) -> None:
+    def add(self, logits: Tensor, dim: int, block: int) -> None:
         """Add the logits of a tile, summed over ``dim``."""
-        before = self.top[at]
+        before, total = self._tops[block], self._sums[block]
         top = torch.maximum(before, logits.amax(dim))
         base = top.masked_fill(top == -torch.inf, 0.0)
-        self.sum[at] = self.sum[at] * (before - base).exp2() + (logits - base.unsqueeze(dim)).exp2_().sum(dim)
-        self.top[at] = top
+        total.mul_((before - base).exp2_()).add_((logits - base.unsqueeze(dim)).exp2_().sum(dim))
+        before.copy_(top)
 
     def lse(self) -> Tensor:
         """Natural log-sum-exp; ``-inf`` for an empty sum."""
@@ -151,18 +151,16 @@ class _Running:
 
 
 def _running_maxima(walk: Walk) -> dict[int, tuple[Tensor, Tensor]]:
-    sweep = walk.sweep
-    sums = {k: (_Running(walk.anchors, sweep.n), _Running(walk.anchors, sweep.m * sweep.both)) for k in walk.terms}
-    for rows in sweep.rows():
-        left = walk.left(rows)
-        for cols in sweep.cols(rows):
-            product = walk.product(left, rows, cols)
+    sweep, like = walk.sweep, walk.anchors
+    sums = {k: [_Running(like, size, sweep.tile) for size in (sweep.n, sweep.m * sweep.both)] for k in walk.terms}
+    for i in sweep.row_blocks():
+        left = walk.left(i)
+        for at in sweep.places(i):
+            product = walk.product(left, at)
             for k in walk.terms:
-                logits = walk.masked(k, product, rows, cols)
+                logits = walk.masked(k, product, at)
                 by_row, by_col = sums[k]
-                by_row.add(logits, 1, rows)
-                if sweep.both:
-                    by_col.add(logits, 0, cols)
-                elif walk.twice(rows, cols):
-                    by_row.add(logits, 0, cols)
+                by_row.add(logits, 1, i)
+                if sweep.both or at.twice:
+                    (by_col if sweep.both else by_row).add(logits, 0, at.j)
     return {k: (by_row.lse(), by_col.lse()) for k, (by_row, by_col) in sums.items()}

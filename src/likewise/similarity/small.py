@@ -67,11 +67,12 @@ class OneTile(torch.autograd.Function):
         scale = ctx.fixed if scale is None else scale
         columns = anchors if candidates is None else candidates
         if torch.is_grad_enabled() or ctx.sums is None:
-            again = torch.is_grad_enabled()
-            with torch.enable_grad():
-                outs = _reference(sweep, anchors, columns, target, scale)
-                found = dense.gradients(outs, grads, (anchors, candidates, target, scale), wanted, again=again)
-            return None, *found
+
+            def reference(anchors: Tensor, candidates: Tensor | None, target: Tensor | None, scale: Any) -> Any:
+                return _reference(sweep, anchors, anchors if candidates is None else candidates, target, scale)
+
+            inputs = (anchors, candidates, target, scale)
+            return None, *dense.gradients(reference, inputs, wanted, grads, again=torch.is_grad_enabled())
         tile = ctx.tile * _weights(sweep, ctx.sums, grads)
         if target is not None and grads[0] is not None:
             minus = grads[0].neg()
@@ -107,12 +108,11 @@ def _reference(
 
 
 def _fill(tile: Tensor, sweep: Sweep, rules: Sequence[Drop]) -> None:
-    everything = slice(0, sweep.n), slice(0, sweep.m)
     if tile.numel() > COMPARED:
-        Drops(rules, sweep, tile.device).fill(tile, *everything, 0.0)
+        Drops(rules, sweep, tile.device).fill(tile, next(sweep.places(0)), 0.0)
         return
     for rule in rules:
         if isinstance(rule, Self):
             tile.fill_diagonal_(0.0)
         else:
-            tile.masked_fill_(rule.tile(*everything).to(tile.device), 0.0)
+            tile.masked_fill_(rule.tile(slice(0, sweep.n), slice(0, sweep.m)).to(tile.device), 0.0)

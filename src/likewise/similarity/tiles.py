@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -40,6 +41,16 @@ def pick_tile(dim: int, dtype: torch.dtype, device: torch.device) -> int:
     return min(LARGEST, max(SMALLEST, int(side) // 128 * 128))
 
 
+class Place(NamedTuple):
+    """Where a tile is: numbers of its row and column block, their rows and columns, and if it stands for two tiles."""
+
+    i: int
+    j: int
+    rows: slice
+    cols: slice
+    twice: bool
+
+
 @dataclass(frozen=True)
 class Sweep:
     """One walk over ``n`` anchors x ``m`` candidates.
@@ -60,15 +71,16 @@ class Sweep:
     terms: tuple[Term, ...]
     tile: int
 
-    def rows(self) -> Iterator[slice]:
-        """Row blocks, in order."""
-        for i in range(0, self.n, self.tile):
-            yield slice(i, min(i + self.tile, self.n))
+    def row_blocks(self) -> range:
+        """Numbers of the row blocks."""
+        return range(-(-self.n // self.tile))
 
-    def cols(self, rows: slice) -> Iterator[slice]:
-        """Column blocks to visit for a row block."""
-        for j in range(rows.start if self.symmetric else 0, self.m, self.tile):
-            yield slice(j, min(j + self.tile, self.m))
+    def places(self, i: int) -> Iterator[Place]:
+        """The tiles to visit in a row block."""
+        t = self.tile
+        rows = slice(i * t, min(i * t + t, self.n))
+        for j in range(i if self.symmetric else 0, -(-self.m // t)):
+            yield Place(i, j, rows, slice(j * t, min(j * t + t, self.m)), self.symmetric and i != j)
 
 
 class Drops:
@@ -90,7 +102,7 @@ class Drops:
         self.by_tile = self._sorted()
 
     def _sorted(self) -> dict[tuple[int, int], Tensor]:
-        """Positions within each tile, by its first row and column."""
+        """Positions within each tile, by the numbers of its row and column block."""
         if not self.lists:
             return {}
         i, j = self._pairs()
@@ -107,21 +119,21 @@ class Drops:
         place = ((i - bi * t) * width + (j - bj * t))[order]
         keys, counts = torch.unique_consecutive(key, return_counts=True)
         parts = place.split_with_sizes(counts.tolist())
-        return {(k // columns * t, k % columns * t): part for k, part in zip(keys.tolist(), parts)}
+        return {(k // columns, k % columns): part for k, part in zip(keys.tolist(), parts)}
 
     def _pairs(self) -> Pairs:
         i, j = zip(*self.lists)
         return (torch.cat(i), torch.cat(j)) if len(i) > 1 else (i[0], j[0])
 
-    def fill(self, values: Tensor, rows: slice, cols: slice, value: float) -> None:
+    def fill(self, values: Tensor, at: Place, value: float) -> None:
         """Overwrite the dropped pairs of a contiguous tile."""
-        if self.diagonal and rows.start == cols.start:
-            values.diagonal().fill_(value)
-        part = self.by_tile.get((rows.start, cols.start))
+        if self.diagonal and at.i == at.j:
+            values.fill_diagonal_(value)
+        part = self.by_tile.get((at.i, at.j))
         if part is not None:
             values.view(-1).index_fill_(0, part, value)
         for rule in self.compared:
-            values.masked_fill_(rule.tile(rows, cols).to(values.device), value)
+            values.masked_fill_(rule.tile(at.rows, at.cols).to(values.device), value)
 
     def counts(self, like: Tensor) -> tuple[Tensor, Tensor] | None:
         """How many pairs each row ``(n,)`` and column ``(m,)`` has left, or None where that needs every tile."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from likewise.similarity.tiles import Drops, Sweep
+from likewise.similarity.tiles import Drops, Place, Sweep
 
 LOG2E = math.log2(math.e)
 LN2 = math.log(2)
@@ -46,54 +46,47 @@ class Walk:
         self.single = len(terms) == 1
         made = {} if sorted_drops is None else sorted_drops
         self.drops = {k: drops_of(sweep, k, made, anchors.device) for k in terms}
-        self._size = min(sweep.tile, sweep.n) * min(sweep.tile, sweep.m)
-        self._buffers: dict[int, Tensor] = {}
+        self.rows, self.cols = anchors.split(sweep.tile), candidates.split(sweep.tile)
+        self._transposed = [block.T for block in self.cols]
+        self._buffers: dict[tuple[int, tuple[int, int]], Tensor] = {}
 
-    def buffer(self, which: int, rows: slice, cols: slice) -> Tensor:
-        """A tile's worth of memory, used again for the next tile."""
-        held = self._buffers.get(which)
+    def buffer(self, which: int, at: Place) -> Tensor:
+        """A tile's worth of memory, used again for the next tile of that shape."""
+        shape = (at.rows.stop - at.rows.start, at.cols.stop - at.cols.start)
+        held = self._buffers.get((which, shape))
         if held is None:
-            held = self._buffers[which] = self.anchors.new_empty(self._size)
-        shape = (rows.stop - rows.start, cols.stop - cols.start)
-        return held[: shape[0] * shape[1]].view(shape)
+            held = self._buffers[which, shape] = self.anchors.new_empty(shape)
+        return held
 
-    def left(self, rows: slice) -> Tensor:
+    def left(self, i: int) -> Tensor:
         """A row block, scaled if there is one term only."""
-        block = self.anchors[rows]
-        return block * self.scales[self.terms[0]] if self.single else block
+        return self.rows[i] * self.scales[self.terms[0]] if self.single else self.rows[i]
 
-    def product(self, left: Tensor, rows: slice, cols: slice, *, fresh: bool = False) -> Tensor:
+    def product(self, left: Tensor, at: Place, *, fresh: bool = False) -> Tensor:
         """Similarities of a tile, scaled if there is one term only; in memory of its own if ``fresh``."""
-        right = self.candidates[cols].T
-        return torch.mm(left, right) if fresh else torch.mm(left, right, out=self.buffer(0, rows, cols))
+        right = self._transposed[at.j]
+        return torch.mm(left, right) if fresh else torch.mm(left, right, out=self.buffer(0, at))
 
-    def logits(self, k: int, product: Tensor, rows: slice, cols: slice, *, fresh: bool = False) -> Tensor:
+    def logits(self, k: int, product: Tensor, at: Place, *, fresh: bool = False) -> Tensor:
         """Base-2 logits of term k from the product of a tile, which is overwritten if there is one term only."""
         tile = product
         if not self.single:
-            out = torch.empty_like(product) if fresh else self.buffer(1, rows, cols)
-            tile = torch.mul(product, self.scales[k], out=out)
+            tile = torch.mul(product, self.scales[k], out=torch.empty_like(product) if fresh else self.buffer(1, at))
         for rule in self.sweep.terms[k].bias:
-            tile.add_(rule.tile(rows, cols).to(tile.device, tile.dtype), alpha=LOG2E)
+            tile.add_(rule.tile(at.rows, at.cols).to(tile.device, tile.dtype), alpha=LOG2E)
         return tile
 
-    def exponentials(
-        self, k: int, product: Tensor, rows: slice, cols: slice, shift: float, *, fresh: bool = False
-    ) -> Tensor:
+    def exponentials(self, k: int, product: Tensor, at: Place, shift: float, *, fresh: bool = False) -> Tensor:
         """``2^(logit - shift)`` of term k, 0 for dropped pairs."""
-        tile = self.logits(k, product, rows, cols, fresh=fresh)
+        tile = self.logits(k, product, at, fresh=fresh)
         if shift:
             tile.sub_(shift)
         tile.exp2_()
-        self.drops[k].fill(tile, rows, cols, 0.0)
+        self.drops[k].fill(tile, at, 0.0)
         return tile
 
-    def masked(self, k: int, product: Tensor, rows: slice, cols: slice) -> Tensor:
+    def masked(self, k: int, product: Tensor, at: Place) -> Tensor:
         """Base-2 logits of term k, ``-inf`` for dropped pairs."""
-        tile = self.logits(k, product, rows, cols)
-        self.drops[k].fill(tile, rows, cols, -torch.inf)
+        tile = self.logits(k, product, at)
+        self.drops[k].fill(tile, at, -torch.inf)
         return tile
-
-    def twice(self, rows: slice, cols: slice) -> bool:
-        """Whether the tile also stands for its transpose."""
-        return self.sweep.symmetric and cols.start != rows.start
