@@ -74,7 +74,11 @@ class Contrastive(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.scale_[self.scale_ < 1e-12] = 1.0
         dataset = self._dataset(X)
         dataset.labels, dataset.classes = labels, classes
-        settings: list[tuple[str, Any]] = [("epochs", self.epochs), ("batch", min(self.batch, len(X))), ("probe_every", 0)]
+        settings: list[tuple[str, Any]] = [
+            ("epochs", self.epochs),
+            ("batch", min(self.batch, len(X))),
+            ("probe_every", 0),
+        ]
         if self.image_shape is None:
             from likewise.parts.encoders.mlp import MLPEncoder
             from likewise.views.vector import Vectors
