@@ -33,7 +33,7 @@ docs: $(VENV)/.dev  ## the documentation site, into build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "docs     build/site/index.html"
 
-bench: $(VENV)/.dev  ## the benchmarks of docs/benchmarks.md
+bench: $(VENV)/.dev  ## the benchmarks, every script of benchmarks/
 	@for file in benchmarks/*.py; do echo "$$file"; $(BIN)/python $$file || exit 1; done
 
 claims: $(VENV)/.test  ## re-run the papers' claims (hours); results go to benchmarks/claims
