@@ -100,7 +100,7 @@ def _commands(listing: Listing) -> list[str]:
         }
         return ["```bash", f"likewise {verb[card.kind]}", "```"]
     own = _OWN_DATA.get(card.modality, "PATH")
-    out = ["```bash", f"likewise train {card.slug}                      # on data that comes with the package"]
+    out = ["```bash", f"likewise train {card.slug}                      # on its recipe's own data (likewise data)"]
     out += [f"likewise train {card.slug} --data {own} --out runs/mine", "```"]
     return [*out, "```python", "import likewise", f'run = likewise.fit("{own}", method="{card.slug}")', "```"]
 
