@@ -11,6 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from likewise.core import registry
+from likewise.core.learner import Learner
 from likewise.core.recipe import spec
 from likewise.data.dataset import Dataset
 from likewise.evaluate.features import extract
@@ -88,7 +89,7 @@ class Contrastive(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         plan = prepare(method, data=dataset, seed=self.random_state, settings=settings)
         with tempfile.TemporaryDirectory(prefix="likewise-") as folder:
             trainer = Trainer(plan, Path(folder), LocalRuntime(), display=self._display())
-            self._plan, self._learner = plan, trainer.fit().cpu().eval()
+            self._plan, self._learner = plan, self._for_use(trainer.fit())
         plan._dataset = None  # the rows belong to the caller
         self.embedding_dim_ = self.transform(X[:1]).shape[1]
         return self
@@ -97,13 +98,18 @@ class Contrastive(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """Embeddings ``(n, embedding_dim_)`` of the rows of X."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float32, reset=False)
-        dataset = self._dataset(X)
-        return extract(self._learner, self._plan.views(), dataset, torch.arange(len(X)), device="cpu").numpy()
+        dataset = self._dataset(X, torch.float64)
+        return extract(self._learner, self._plan.views(), dataset, torch.arange(len(X)), device="cpu").float().numpy()
 
-    def _dataset(self, X: np.ndarray) -> Dataset:
+    def _for_use(self, learner: Learner) -> Learner:
+        # vectors in float64: a row's float32 embedding must not depend on how many rows come with it
+        learner = learner.cpu().eval()
+        return learner.double() if self.image_shape is None else learner
+
+    def _dataset(self, X: np.ndarray, dtype: torch.dtype = torch.float32) -> Dataset:
         keys, test = range(len(X)), torch.zeros(len(X), dtype=torch.bool)
         if self.image_shape is None:
-            column = torch.from_numpy((X - self.mean_) / self.scale_)
+            column = torch.from_numpy((X - self.mean_) / self.scale_).to(dtype)
             return Dataset("X", {"vector": column}, [str(k) for k in keys], test)
         h, w, channels = (*self.image_shape, 1)[:3]
         if h * w * channels != X.shape[1]:
@@ -145,5 +151,5 @@ class Contrastive(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         super().__setstate__(state)
         if saved is not None:
             self._plan = Plan.from_json(saved["plan"])
-            self._learner = self._plan.learner().eval()
+            self._learner = self._for_use(self._plan.learner())
             self._learner.load_state_dict({k: torch.as_tensor(v) for k, v in saved["weights"].items()})

@@ -46,4 +46,4 @@ def _vector(columns: dict[str, View]) -> Tensor:
     x = columns.get("vector")
     if not isinstance(x, Tensor):
         raise InputError(f"these views are for feature vectors; the data has {', '.join(columns)}")
-    return x.float()
+    return x if x.is_floating_point() else x.float()
