@@ -1,5 +1,6 @@
 """The command line. One file per verb; whatever is heavy is imported by the verb that needs it, when it runs."""
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -14,6 +15,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: without the program's name; those of the process by default.
     """
+    # read by OpenMP when torch is imported: on a busy machine, threads that spin while they wait take the time of others
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     given = list(sys.argv[1:] if arguments is None else arguments)
     rest = [a for a in given if a != "--debug"] or ["--help"]
     with explained(given) as outcome:
