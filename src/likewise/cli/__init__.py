@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: without the program's name; those of the process by default.
     """
-    # read by OpenMP when torch is imported: on a busy machine, threads that spin while they wait take the time of others
+    # read by OpenMP when torch is imported: threads that spin while they wait take the time of whatever else runs
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     given = list(sys.argv[1:] if arguments is None else arguments)
     rest = [a for a in given if a != "--debug"] or ["--help"]
