@@ -13,13 +13,14 @@ from likewise.core.registry import load_file, read_source
 
 
 @pytest.fixture
-def forget():
-    """Methods of files that a test wrote are gone after it; those of the library that it loaded stay."""
+def forget(tmp_path):
+    """Methods of the files that a test wrote are gone after it, as if its process had ended."""
     from likewise.core import recipe
 
     yield
+    written = {name for name, module in sys.modules.items() if str(tmp_path) in str(getattr(module, "__file__", ""))}
     for held, owner in ((registry._methods, lambda m: m.cls), (recipe._parts, lambda make: make)):
-        for key in [k for k, v in held.items() if owner(v).__module__.split(".")[0] != "likewise"]:
+        for key in [k for k, v in held.items() if owner(v).__module__ in written]:
             del held[key]
 
 
