@@ -16,7 +16,8 @@ def groups() -> dict[str, list[nn.Parameter]]:
 
 
 def test_every_optimizer_is_a_part() -> None:
-    assert part_names("optimizer") == ["adam", "adamw", "lars", "sgd"]
+    # other tests of this process may have registered more
+    assert {"adam", "adamw", "lars", "sgd"} <= set(part_names("optimizer"))
     assert find_part("optimizer", "lars") is lars
 
 

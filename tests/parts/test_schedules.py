@@ -8,7 +8,8 @@ from likewise.parts.schedules import constant, cosine, linear_scale, step
 
 
 def test_every_schedule_is_a_part() -> None:
-    assert part_names("schedule") == ["constant", "cosine", "step"]
+    # other tests of this process may have registered more
+    assert {"constant", "cosine", "step"} <= set(part_names("schedule"))
 
 
 def test_linear_scaling_rule() -> None:
