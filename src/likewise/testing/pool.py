@@ -215,8 +215,16 @@ def _run(
     sys.path[:] = path
     try:
         function = _find(*names)
-        store = dist.FileStore(meeting, world)  # type: ignore[attr-defined]
-        dist.init_process_group("gloo", store=store, rank=rank, world_size=world, timeout=timedelta(seconds=seconds))
+        for attempt in (1, 2):
+            # on a busy machine gloo sometimes loses a connection while the ranks meet; all of them then meet anew
+            store = dist.FileStore(f"{meeting}-{attempt}", world)  # type: ignore[attr-defined]
+            patience = timedelta(seconds=seconds / 3)
+            try:
+                dist.init_process_group("gloo", store=store, rank=rank, world_size=world, timeout=patience)
+                break
+            except RuntimeError:
+                if attempt == 2:
+                    raise
         torch.manual_seed(0)
         return _pack((True, function(Distributed(), *args)))
     except BaseException:
