@@ -185,9 +185,13 @@ def _fit_to_data(plan: Plan, dataset: Dataset) -> None:
     if recipe.batch > num:
         plan.notes.append(f"batch {recipe.batch} is more than the {num} training samples: {num} is used")
         recipe.batch = num
-    per_epoch = num // recipe.batch
-    total = recipe.steps or max(1, round(recipe.epochs * per_epoch))
-    plan.facts = {**dataset.facts(), "steps": total, "batch": recipe.batch, "steps_per_epoch": per_epoch}
+    plan.facts = {**dataset.facts(), "batch": recipe.batch, **length(recipe, num)}
+
+
+def length(recipe: Recipe, num: int) -> dict[str, int]:
+    """How long a recipe trains on ``num`` samples: the facts ``steps`` and ``steps_per_epoch``."""
+    per_epoch = num // min(recipe.batch, num)
+    return {"steps": recipe.steps or max(1, round(recipe.epochs * per_epoch)), "steps_per_epoch": per_epoch}
 
 
 def environment(command: Sequence[str] = ()) -> dict[str, Any]:

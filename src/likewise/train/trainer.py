@@ -13,7 +13,7 @@ from likewise import similarity
 from likewise.core.batch import Batch, View, move
 from likewise.core.draws import Draws
 from likewise.core.learner import Context, Learner, Phase, Step
-from likewise.core.recipe import Recipe, Stage
+from likewise.core.recipe import Stage
 from likewise.data.loader import loader
 from likewise.data.sampler import Sampler, batches
 from likewise.evaluate.probes import probe
@@ -21,7 +21,7 @@ from likewise.train import checkpoint
 from likewise.train.caching import cached_gradients
 from likewise.train.display import Display, Silent
 from likewise.train.events import Diverged, EventLog
-from likewise.train.plan import Plan
+from likewise.train.plan import Plan, length
 from likewise.train.runtime import LocalRuntime
 from likewise.train.signals import Signals
 
@@ -94,18 +94,16 @@ class Trainer:
         return self.before + time.monotonic() - self.began
 
     def _total(self) -> int:
-        return sum(self._facts(self.plan.recipe.for_stage(s))["steps"] for s in self.stages)
+        return sum(self._length(s)["steps"] for s in self.stages)
 
-    def _facts(self, recipe: Recipe) -> dict[str, int]:
-        per_epoch = len(self.train_rows) // min(recipe.batch, len(self.train_rows))
-        steps = recipe.steps or max(1, round(recipe.epochs * per_epoch))
-        return {"per_epoch": per_epoch, "steps": steps}
+    def _length(self, stage: Stage) -> dict[str, int]:
+        return length(self.plan.recipe.for_stage(stage), len(self.train_rows))
 
     def _run_stage(self, stage: Stage) -> None:
         self.recipe = recipe = self.plan.recipe.for_stage(stage)
-        facts = {**self.plan.facts, **(now := self._facts(recipe)), "steps_per_epoch": now["per_epoch"]}
-        self.steps, self.per_epoch = now["steps"], now["per_epoch"]
-        self.taken = sum(self._facts(self.plan.recipe.for_stage(s))["steps"] for s in self.stages[: self.stage])
+        facts = {**self.plan.facts, **self._length(stage)}
+        self.steps, self.per_epoch = facts["steps"], facts["steps_per_epoch"]
+        self.taken = sum(self._length(s)["steps"] for s in self.stages[: self.stage])
         self.views: Any = recipe.views.build(**facts).to(self.device)
         self.schedule: Callable[[int, int, str], float] = recipe.schedule.build(**facts)
         self.sampler: Sampler | None = recipe.sampler.build(**facts) if recipe.sampler else None
