@@ -1,5 +1,6 @@
 """The library in Python: train, open a run, use what it learned, compare methods."""
 
+import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,14 +14,13 @@ from torch import Tensor, nn
 
 from likewise.core import registry
 from likewise.core.card import Card
-from likewise.core.errors import InputError
+from likewise.core.errors import InputError, near
 from likewise.core.learner import Learner
 from likewise.core.recipe import Recipe
 from likewise.data.dataset import Dataset
 from likewise.data.resolve import from_object
 from likewise.evaluate.features import extract
 from likewise.evaluate.index import Index
-from likewise.evaluate.probes import evaluate
 from likewise.train import checkpoint
 from likewise.train.events import read_events, read_json, read_status
 from likewise.train.plan import Plan
@@ -115,46 +115,84 @@ class Run:
         """Where the run's model is used."""
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
-    def dataset(self, data: Any = None) -> Dataset:
-        """``data`` (a name, path, arrays, ...) in the shape that the run was trained on, or the run's own data."""
+    def dataset(self, data: Any = None, role: str | None = None) -> Dataset:
+        """``data`` (a name, path, arrays, ...) in the shape that the run was trained on, or the run's own data.
+
+        Where rows refer to other things (interactions to users and items), those of ``role`` are given, by default
+        the first.
+
+        Raises:
+            InputError: the data can't be read, or have no such role.
+        """
+        found = self._dataset(data)
+        if role is not None and role not in found.tables and found.tables:
+            raise InputError(f"{found.name} has no {role!r}{near(role, found.tables)}")
+        return found.tables.get(role or next(iter(found.tables), ""), found)
+
+    def _dataset(self, data: Any) -> Dataset:
         if data is None:
             return self.plan.dataset
-        found = from_object(data, image_size=self.plan.facts.get("image_size"))
+        found = from_object(data, image_size=self.plan.facts.get("image_size"), modality=self.card.modality)
         return _in_shape(found, self.plan.facts)
 
-    def embed(self, data: Any = None, *, batch: int = 512, progress: bool = False) -> np.ndarray:
-        """Embeddings ``(n, d)`` float32 of unit length, a row per item of ``data`` (the run's own if None)."""
-        dataset = self.dataset(data)
-        return self._unit(dataset, torch.arange(len(dataset)), batch, progress).numpy()
+    def embed(
+        self, data: Any = None, *, role: str | None = None, batch: int = 512, progress: bool = False
+    ) -> np.ndarray:
+        """Embeddings ``(n, d)`` float32 of unit length, a row per item of ``data`` (the run's own if None).
 
-    def _unit(self, dataset: Dataset, rows: Tensor, batch: int = 512, progress: bool = False) -> Tensor:
-        found = extract(self.learner, self.views, dataset, rows, batch=batch, device=self.device, progress=progress)
+        Args:
+            data: a name, path, arrays, ..., or a :class:`Dataset`.
+            role: which view of several (``"text"``), or which of the things that rows refer to (``"user"``); the
+                first if None.
+            batch: rows at a time.
+            progress: show a bar when it takes long.
+        """
+        dataset = self.dataset(data, role)
+        return self._unit(dataset, torch.arange(len(dataset)), role, batch, progress).numpy()
+
+    def _unit(
+        self, dataset: Dataset, rows: Tensor, role: str | None = None, batch: int = 512, progress: bool = False
+    ) -> Tensor:
+        found = extract(
+            self.learner, self.views, dataset, rows, batch=batch, device=self.device, role=role, progress=progress
+        )
         return nn.functional.normalize(found, dim=1)
 
-    def search(self, query: Any, *, index: Any = None, k: int = 10, progress: bool = False) -> list[Hit]:
+    def search(
+        self, query: Any, *, index: Any = None, k: int = 10, role: str | None = None, progress: bool = False
+    ) -> list[Hit]:
         """The ``k`` items of ``index`` (the run's own data if None) nearest to ``query``, best first.
 
         Args:
-            query: an image file, an array ``(h, w[, c])``, or anything that ``embed`` takes with a single item.
+            query: an item of ``index`` by its key (which then is not among the answers), a file, an array
+                ``(h, w[, c])``, or anything that ``embed`` takes with a single item.
             index: what to search, as for :meth:`embed`.
             k: how many.
+            role: as for :meth:`embed`.
             progress: show a bar while the index is embedded.
         """
         if k < 1:
             raise InputError(f"k={k}: must be at least 1")
-        wanted = self.dataset(_one(query))
-        if len(wanted) != 1:
-            raise InputError(f"a query is one item; this is {len(wanted)}")
-        dataset = self.dataset(index)
-        vectors = self._unit(dataset, torch.arange(len(dataset)), progress=progress)
-        found = Index(vectors, list(dataset.keys)).search(self._unit(wanted, torch.arange(1)), k=min(k, len(dataset)))
+        dataset = self.dataset(index, role)
+        own = _row(dataset, query)
+        if own is None:
+            wanted = self.dataset(_one(query, dataset, self.card.modality), role)
+            if len(wanted) != 1:
+                raise InputError(f"a query is one item; this is {len(wanted)}")
+        vectors = self._unit(dataset, torch.arange(len(dataset)), role, progress=progress)
+        target = self._unit(wanted, torch.arange(1), role) if own is None else vectors[own : own + 1]
+        found = Index(vectors, list(dataset.keys)).search(target, k=min(k + (own is not None), len(dataset)))
         scores, rows = found
-        return [_hit(dataset, float(s), int(r)) for s, r in zip(scores[0], rows[0])]
+        hits = [_hit(dataset, float(s), int(r)) for s, r in zip(scores[0], rows[0])]
+        return [hit for hit in hits if hit.row != own][:k]
 
     def evaluate(self, data: Any = None, *, what: Sequence[str] | None = None) -> dict[str, Any]:
-        """Metrics of the frozen features on the test split of ``data`` (the run's own if None)."""
+        """What the run's measure finds on ``data`` (the run's own if None): as a rule, metrics on its test split."""
         dataset = self.dataset(data)
-        return dict(evaluate(self.learner, self.views, dataset, seed=self.plan.seed, device=self.device, what=what))
+        measure = self.plan.measure()
+        return dict(
+            measure.evaluate(self.learner, self.views, dataset, seed=self.plan.seed, device=self.device, what=what)
+        )
 
     def report(self, *, rows: int = 2000) -> Path:
         """Write the run's page and say where it is.
@@ -171,7 +209,7 @@ class Run:
             shown = dataset.test_rows if len(dataset.test_rows) >= min(rows, 300) else torch.arange(len(dataset))
             if len(shown) > rows:
                 shown = shown[torch.linspace(0, len(shown) - 1, rows).long()]
-            image = dataset.take(shown).get("image")
+            image = None if dataset.whole else dataset.take(shown).get("image")
             samples = Samples(
                 features=self._unit(dataset, shown),
                 keys=[str(dataset.keys[i]) for i in shown.tolist()],
@@ -264,12 +302,22 @@ def new_folder(plan: Plan, root: str | Path = "runs") -> Path:
     return folder
 
 
-def _one(query: Any) -> Any:
+def _row(dataset: Dataset, query: Any) -> int | None:
+    """Where the item with the key ``query`` stands; a file of that name comes before it."""
+    if not isinstance(query, str) or Path(query).is_file():
+        return None
+    keys = list(map(str, dataset.keys))
+    return keys.index(query) if query in keys else None
+
+
+def _one(query: Any, dataset: Dataset, modality: str) -> Any:
     """A single item as something that a dataset can be made of."""
     if isinstance(query, str | Path):
         if not Path(query).is_file():
-            raise InputError(f"no file at {query} to search with")
-        return [str(query)]
+            close = difflib.get_close_matches(str(query), list(map(str, dataset.keys)), n=3, cutoff=0.5)
+            hint = near(str(query), close) if close else ""
+            raise InputError(f"no file at {str(query)!r} and no item of that name to search with{hint}")
+        return [str(query)] if modality == "image" else str(query)
     if isinstance(query, np.ndarray | Tensor) and query.ndim <= 3:
         return np.asarray(query)[None]
     return query

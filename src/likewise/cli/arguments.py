@@ -16,6 +16,10 @@ Data = Annotated[
     ),
 ]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Where to write.")]
+Role = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Which of several views (text), or of what rows refer to (user, item)."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout; all else goes to stderr.")]
 Settings = Annotated[
     list[str] | None,

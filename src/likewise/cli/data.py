@@ -84,6 +84,9 @@ def get(
 
 def show(
     data: Annotated[str, typer.Argument(metavar="NAME|PATH", help="A source, or your folder, array or table.")],
+    modality: Annotated[
+        str, typer.Option(metavar="NAME", help="Read your own files as data of this kind (graph, text, ...).")
+    ] = "image",
     out: Annotated[Path | None, typer.Option(metavar="PNG", help="Also write a sheet of pictures.")] = None,
     json: Json = False,
 ) -> None:
@@ -97,7 +100,7 @@ def show(
 
     if out is not None and out.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
         raise InputError(f"--out {str(out)!r}: the sheet is a picture, give a name that ends in .png")
-    dataset: Dataset = resolve(data).build()
+    dataset: Dataset = resolve(data, modality).build()
     facts = _facts(dataset)
     if out is not None:
         from likewise.data.sheet import contact_sheet

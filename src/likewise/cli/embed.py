@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from likewise.cli import terminal
-from likewise.cli.arguments import Json, RunFolder
+from likewise.cli.arguments import Json, Role, RunFolder
 from likewise.core.errors import InputError, near, require
 
 if TYPE_CHECKING:
@@ -21,8 +21,13 @@ if TYPE_CHECKING:
 
 def embed(
     run: RunFolder,
-    data: Annotated[str, typer.Argument(metavar="DATA", help="A source's name, or your folder or file.")],
+    data: Annotated[
+        str | None,
+        typer.Argument(metavar="[DATA]", help="A source's name, or your folder or file; by default the run's own."),
+    ] = None,
+    *,
     out: Annotated[Path, typer.Option(metavar="FILE", help="Ends in .npz, .parquet or .csv.")],
+    role: Role = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
     batch: Annotated[int, typer.Option(min=1, help="Samples at a time.")] = 512,
     json: Json = False,
@@ -34,6 +39,7 @@ def embed(
     Examples:
       likewise embed runs/photos ~/photos --out photos.parquet
       likewise embed runs/photos ~/photos --out photos.npz --force
+      likewise embed runs/films --role user --out users.npz
       python -c "import numpy as np; print(np.load('photos.npz')['vectors'].shape)"
     """
     write = WRITERS.get(out.suffix)
@@ -46,8 +52,8 @@ def embed(
     from likewise.api import Run
 
     held = Run(run)
-    dataset = held.dataset(data)
-    vectors = held.embed(dataset, batch=batch)
+    dataset = held.dataset(data, role)
+    vectors = held.embed(dataset, role=role, batch=batch)
     with whole(out) as temporary:
         write(temporary, dataset, vectors)
     if json:

@@ -11,6 +11,7 @@ import typer
 from likewise.cli import terminal
 from likewise.cli.arguments import Data, Json, Settings, Size, settings
 from likewise.core.errors import InputError
+from likewise.evaluate.catalogue import METRICS
 
 if TYPE_CHECKING:
     from likewise.train.plan import Plan
@@ -96,8 +97,8 @@ def train(
         return
     terminal.line("done", f"{folder}   {_in_words(run.metrics)}")
     where = shlex.quote(str(folder))
-    search = f"likewise search {where} PICTURE" if "image" in run.plan.facts or plan.card.modality == "image" else ""
-    terminal.line("next", f"likewise report {where}", *([search] if search else []))
+    query = "PICTURE" if plan.card.modality == "image" else "KEY"
+    terminal.line("next", f"likewise report {where}", f"likewise search {where} {query}")
 
 
 def _announce(plan: "Plan", folder: Path, devices: int) -> None:
@@ -137,7 +138,8 @@ def _in_words(metrics: Mapping[str, Any]) -> str:
     """The main metrics in a line, with what an untrained encoder has."""
     before = metrics.get("untrained", {})
     out = []
-    for name in ("knn", "linear", "uniformity", "effective_rank"):
+    usual = [name for name in ("knn", "linear", "uniformity", "effective_rank") if name in metrics]
+    for name in usual or [n for n in METRICS if n in metrics and n not in ("seconds", "peak_memory_mb")][:4]:
         if name in metrics:
             was = f" (untrained {terminal.show(before[name])})" if name in before else ""
             out.append(f"{name.replace('_', ' ')} {terminal.show(metrics[name])}{was}")

@@ -114,6 +114,13 @@ class Learner(nn.Module):
         out: Tensor = encoder(view)
         return out
 
+    def attach(self, shared: Mapping[str, Any]) -> None:
+        """Given once, before training or use: what belongs to the data set as a whole (``Dataset.shared``).
+
+        A learner that reads a graph of its rows, or features of the items that rows refer to, keeps them here, in
+        buffers that are not saved (``persistent=False``): they come with the data again.
+        """
+
     def phases(self) -> Sequence[Phase]:
         """The turns of a step, in order. One turn over all groups unless a method has several optimisers."""
         return (Phase("main", tuple(self.groups()), self.encode, self.objective),)

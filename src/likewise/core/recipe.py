@@ -152,7 +152,8 @@ class Recipe:
         similarity: ``"auto"``, or force ``"dense"`` or ``"tiled"`` in the losses.
         probe_every: epochs between online probes; 0: only at the end.
         probe_rows: samples that a probe looks at, at most.
-        evaluate: measure the trained and the untrained encoder on the test split when training has ended.
+        evaluate: measure the trained and the untrained learner when training has ended.
+        measure: how; frozen features on the test split if None.
         save_every: seconds between checkpoints, at most.
         stages: what to train in turn; none: one stage with these settings.
     """
@@ -173,6 +174,7 @@ class Recipe:
     probe_every: float = 1.0
     probe_rows: int = 2000
     evaluate: bool = True
+    measure: Spec | None = None
     save_every: float = 30.0
     stages: tuple[Stage, ...] = field(default_factory=tuple)
 

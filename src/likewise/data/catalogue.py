@@ -21,6 +21,7 @@ class About:
     get: str = ""
     """How to bring it: ``pip:NAME==VERSION``, ``npm:NAME@VERSION`` or ``apt:NAME``; "" when always there."""
     samples: int = 0
+    modality: str = "image"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from likewise.core.batch import View, rows
+from likewise.core.batch import Graph, View, rows
 from likewise.core.errors import InputError
 from likewise.data.catalogue import About as About
 
@@ -28,6 +28,9 @@ class Dataset:
         skipped: ``(path, reason)`` of what could not be read.
         about: origin and licence.
         root: folder that the keys are relative to, or "".
+        shared: what belongs to the set as a whole rather than to a row, by name: tensors, graphs, vocabularies.
+        tables: what rows refer to, by role (``"user"``, ``"item"``): a data set each.
+        known: numbers that parts are built with, beside those that the columns tell.
     """
 
     name: str
@@ -39,9 +42,17 @@ class Dataset:
     skipped: Sequence[tuple[str, str]] = field(default_factory=tuple)
     about: About | None = None
     root: str = ""
+    shared: dict[str, Any] = field(default_factory=dict)
+    tables: dict[str, "Dataset"] = field(default_factory=dict)
+    known: dict[str, int | float] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.test)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the rows are nodes of a graph, which belong together: every batch is the whole set."""
+        return any(isinstance(column, Graph) for column in self.columns.values())
 
     @property
     def train_rows(self) -> Tensor:
@@ -54,7 +65,11 @@ class Dataset:
         return self.test.nonzero().flatten()
 
     def take(self, index: Tensor) -> dict[str, View]:
-        """The columns' rows at ``index (k,)``."""
+        """The columns' rows at ``index (k,)``; of a graph's nodes all, in order."""
+        if self.whole:
+            if len(index) != len(self) or not torch.equal(index, torch.arange(len(self))):
+                raise InputError(f"{self.name}: the nodes of a graph can't be taken apart")
+            return dict(self.columns)
         return {name: _rows(column, index) for name, column in self.columns.items()}
 
     def subset(self, index: Tensor) -> "Dataset":
@@ -103,7 +118,10 @@ class Dataset:
             out["num_features"] = vector.shape[1]
         if self.classes is not None:
             out["num_classes"] = len(self.classes)
-        return out
+        graph = next((c for c in self.columns.values() if isinstance(c, Graph)), None)
+        if graph is not None:
+            out |= {"num_nodes": len(graph), "num_features": graph.x.shape[1]}
+        return out | self.known
 
 
 def _rows(column: View, index: Tensor) -> View:

@@ -17,14 +17,20 @@ from likewise.data.arrays import from_arrays
 from likewise.data.catalogue import SOURCES
 from likewise.data.dataset import Dataset
 from likewise.data.images import to_array
+from likewise.data.readers import Reader, reader, register_reader
 from likewise.data.table import frame_columns, from_columns
 
 
-def resolve(text: str, **settings: Any) -> Spec:
-    """The part for ``--data``: a source's name, a folder, a ``.npy`` or ``.npz``, a table of paths.
+def resolve(text: str, modality: str = "image", **settings: Any) -> Spec:
+    """The part for ``--data``: a source's name, or a path that the modality's reader understands.
 
     A name wins over a folder of that name in the working folder; ``./digits`` is the folder. Paths are made absolute,
     so that a saved recipe works from anywhere.
+
+    Args:
+        text: what the user wrote.
+        modality: on the card of the method that will use it.
+        settings: of the part.
 
     Raises:
         InputError: neither a name nor a path, with the nearest ones.
@@ -32,6 +38,10 @@ def resolve(text: str, **settings: Any) -> Spec:
     if text in SOURCES:
         return spec(find_part("data", text), **settings)
     path = os.path.abspath(os.path.expanduser(text))
+    if modality != "image":
+        if not text or not os.path.exists(path):
+            raise InputError(f"no such file or data source {text!r}{_close(text, path, modality)}")
+        return spec(reader(modality).part, path=path, **settings)
     suffix = os.path.splitext(path)[1].lower()
     if text and os.path.isdir(path):
         return spec(sources.image_folder, path=path, **settings)
@@ -41,10 +51,10 @@ def resolve(text: str, **settings: Any) -> Spec:
         if suffix in (".csv", ".tsv", ".parquet"):
             return spec(sources.table, path=path, **settings)
         raise InputError(f"data {text!r} is a file of an unknown kind: .npy, .npz, .csv, .tsv and .parquet are read")
-    raise InputError(f"no such file or data source {text!r}{_close(text, path)}")
+    raise InputError(f"no such file or data source {text!r}{_close(text, path, modality)}")
 
 
-def from_object(data: Any, image_size: int | None = None, test_share: float = 0.2) -> Dataset:
+def from_object(data: Any, image_size: int | None = None, test_share: float = 0.2, modality: str = "image") -> Dataset:
     """Whatever a Python user has -> a dataset.
 
     Args:
@@ -54,6 +64,7 @@ def from_object(data: Any, image_size: int | None = None, test_share: float = 0.
         image_size: pixels on a side that images are brought to. Arrays stay as they are if not given, files become
             64x64.
         test_share: share of the samples held out, where the data have no split of their own; 0 holds nothing out.
+        modality: on the card of the method that will use it; another than ``image`` has a reader of its own.
 
     Raises:
         InputError: something else, or values that are not images.
@@ -61,7 +72,9 @@ def from_object(data: Any, image_size: int | None = None, test_share: float = 0.
     if isinstance(data, Dataset):
         return data
     if isinstance(data, str | os.PathLike):
-        return _from_path(data, image_size, test_share)
+        return _from_path(data, image_size, test_share, modality)
+    if modality != "image":
+        return reader(modality).from_object(data)
     if isinstance(data, np.ndarray | Tensor):
         return from_arrays("array", data, None, image_size, test_share)
     if isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], np.ndarray | Tensor):
@@ -79,9 +92,9 @@ def from_object(data: Any, image_size: int | None = None, test_share: float = 0.
     )
 
 
-def _from_path(data: str | os.PathLike[str], image_size: int | None, test_share: float) -> Dataset:
+def _from_path(data: str | os.PathLike[str], image_size: int | None, test_share: float, modality: str) -> Dataset:
     text = data if isinstance(data, str) else os.path.abspath(os.fspath(data))
-    found = resolve(text)
+    found = resolve(text, modality)
     asked = {"image_size": image_size, "test_share": test_share}
     known = inspect.signature(found.make).parameters
     settings = {name: value for name, value in asked.items() if name in known and value is not None}
@@ -115,14 +128,26 @@ def _from_items(data: Any, image_size: int | None, test_share: float) -> Dataset
     return from_arrays("dataset", np.stack(images), labels or None, image_size, test_share)
 
 
-def _close(text: str, path: str) -> str:
+def _close(text: str, path: str, modality: str) -> str:
     try:
         beside = os.listdir(os.path.dirname(path))
     except OSError:
         beside = []
     folder = os.path.dirname(text)
-    options = [*SOURCES, *(os.path.join(folder, name) for name in sorted(beside) if not name.startswith("."))]
+    names = [name for name, source in SOURCES.items() if source.about.modality == modality]
+    options = [*names, *(os.path.join(folder, name) for name in sorted(beside) if not name.startswith("."))]
     close = difflib.get_close_matches(text, options, n=2, cutoff=0.6)
     if close:
         return "; did you mean " + " or ".join(repr(c) for c in close) + "?"
-    return "; the sources are " + ", ".join(SOURCES)
+    reads = "" if modality == "image" else f"; of your own: {reader(modality).reads}"
+    return (f"; the sources are {', '.join(names)}" if names else "") + reads
+
+
+register_reader(
+    Reader(
+        "image",
+        "a folder of images, a .npy or .npz of pixels, a table with a column of paths",
+        sources.image_folder,
+        from_object,
+    )
+)

@@ -132,6 +132,8 @@ def batches(
         InputError: a batch that the processes can't share equally, or larger than the training set.
     """
     per_epoch = steps_per_epoch(dataset, batch)
+    if dataset.whole and world > 1:
+        raise InputError(f"{dataset.name} is one graph, which can't be shared by {world} processes: use one device")
     if batch % world:
         raise InputError(f"a batch of {batch} can't be shared equally by {world} processes")
     return _batches(dataset, batch, seed, sampler or Shuffled(), rank, world, start, stop, per_epoch)
@@ -149,6 +151,11 @@ def _batches(
     per_epoch: int,
 ) -> Iterator[Tensor]:
     share = batch // world
+    if dataset.whole:
+        while stop is None or step < stop:
+            yield torch.arange(len(dataset))
+            step += 1
+        return
     held, rows = -1, torch.empty(0, dtype=torch.int64)
     while stop is None or step < stop:
         epoch, place = divmod(step, per_epoch)

@@ -73,7 +73,9 @@ class Live(Silent):
     def step(self, step: int, epoch: float, logs: Mapping[str, float]) -> None:
         """Move the bar; off a terminal, say a line when an epoch or a tenth of the run has passed."""
         parts = [f"loss {logs['loss']:.3f}"]
-        parts += [f"{label} {self.held[key]:{form}}" for key, label, form in _PROBES if key in self.held]
+        parts += [f"{label} {self.held[key]:{form}}" for key, label, form in _PROBES if key in self.held] or [
+            f"{key} {value:.3f}" for key, value in list(self.held.items())[:1]
+        ]
         parts.append(f"{logs['samples_per_s']:.0f}/s")
         parts.append(f"data {100 * logs['wait_share']:.0f}%")
         left = (self.steps - step) * (time.monotonic() - self.begun) / max(1, step - self.first)

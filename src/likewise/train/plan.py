@@ -17,6 +17,7 @@ from likewise.core.errors import InputError
 from likewise.core.learner import Learner
 from likewise.core.recipe import Recipe, Spec, part, spec
 from likewise.data.dataset import Dataset
+from likewise.evaluate.measure import FrozenFeatures, Measure
 from likewise.train.events import read_json
 
 
@@ -55,11 +56,21 @@ class Plan:
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
             out: Learner = self.recipe.learner.build(**self.facts)
+        if type(out).attach is not Learner.attach:  # else the data need not be loaded
+            out.attach(self.dataset.shared)
         return out
 
-    def views(self) -> Any:
-        """The views part, a module as ``docs/architecture.md`` describes it."""
-        return self.recipe.views.build(**self.facts)
+    def views(self, recipe: Recipe | None = None, facts: Mapping[str, Any] | None = None) -> Any:
+        """The views part, a module as ``docs/architecture.md`` describes it; that of a stage's recipe if given."""
+        out = (recipe or self.recipe).views.build(**(facts or self.facts))
+        if hasattr(out, "attach"):
+            out.attach(self.dataset.shared)
+        return out
+
+    def measure(self) -> Measure:
+        """What is measured on the learner."""
+        found: Measure = self.recipe.measure.build(**self.facts) if self.recipe.measure else FrozenFeatures()
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """What ``recipe.json`` holds."""
@@ -133,9 +144,9 @@ def prepare(
         recipe.data = data
     elif isinstance(data, str | Path):
         # a Path is a path, also where a source has the same name
-        recipe.data = resolve(data if isinstance(data, str) else str(data.absolute()))
+        recipe.data = resolve(data if isinstance(data, str) else str(data.absolute()), method.card.modality)
     elif data is not None:
-        held = from_object(data)
+        held = from_object(data, modality=method.card.modality)
         recipe.data = spec(in_memory, name=held.name)
     for path, value in settings:
         recipe.set(path, value)
@@ -157,7 +168,8 @@ def in_memory(*, name: str) -> Dataset:
 
 def import_parts() -> None:
     """Register the parts that a recipe or ``--set`` can name."""
-    import likewise.data.sources
+    import likewise.data.resolve
+    import likewise.evaluate.measure
     import likewise.parts
     import likewise.views  # noqa: F401
 
@@ -180,6 +192,8 @@ def _fit_to_data(plan: Plan, dataset: Dataset) -> None:
     num = int((~dataset.test).sum())
     if num < least:
         raise InputError(f"{dataset.name} has {num} training sample(s); {plan.card.slug} needs at least {least}")
+    if dataset.whole:
+        recipe.batch = num  # every step sees the whole graph
     if recipe.batch < least:
         raise InputError(f"batch={recipe.batch}: {plan.card.slug} needs at least {least} samples in a batch")
     if recipe.batch > num:

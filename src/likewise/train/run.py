@@ -9,15 +9,11 @@ import torch
 from likewise.core.errors import InputError
 from likewise.core.learner import Learner
 from likewise.data.dataset import Dataset
-from likewise.evaluate.probes import evaluate
 from likewise.train.display import make_display
 from likewise.train.events import EventLog, Heartbeat, Stopped, read_json, read_status, write_json
 from likewise.train.plan import Plan, environment
 from likewise.train.runtime import LocalRuntime, make_runtime
 from likewise.train.trainer import Trainer
-
-UNTRAINED = ("knn", "linear", "uniformity", "effective_rank")
-"""What is measured on the untrained encoder, too: a number means little without it."""
 
 
 def train(
@@ -90,10 +86,11 @@ def _leave(beat: Heartbeat, log: EventLog, state: str, message: str) -> None:
 
 
 def _measure(plan: Plan, learner: Learner, runtime: LocalRuntime) -> dict[str, Any]:
-    views = plan.views().to(runtime.device)
-    out: dict[str, Any] = evaluate(learner, views, plan.dataset, seed=plan.seed)
-    fresh = plan.learner().to(runtime.device)
-    out["untrained"] = evaluate(fresh, views, plan.dataset, seed=plan.seed, what=UNTRAINED)
+    views, measure = plan.views().to(runtime.device), plan.measure()
+    out: dict[str, Any] = measure.evaluate(learner, views, plan.dataset, seed=plan.seed)
+    if measure.untrained:
+        fresh = plan.learner().to(runtime.device)
+        out["untrained"] = measure.evaluate(fresh, views, plan.dataset, seed=plan.seed, what=measure.untrained)
     return out
 
 

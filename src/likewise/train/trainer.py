@@ -16,7 +16,6 @@ from likewise.core.learner import Context, Learner, Phase, Step
 from likewise.core.recipe import Stage
 from likewise.data.loader import loader
 from likewise.data.sampler import Sampler, batches
-from likewise.evaluate.probes import probe
 from likewise.train import checkpoint
 from likewise.train.caching import cached_gradients
 from likewise.train.display import Display, Silent
@@ -57,7 +56,7 @@ class Trainer:
         self.display, self.beat = display or Silent(), beat
         self.log = EventLog(folder / "events.jsonl")
         self.learner = plan.learner().to(self.device)
-        self.dataset = plan.dataset
+        self.dataset, self.measure = plan.dataset, plan.measure()
         self.train_rows = self.dataset.train_rows
         self.stages = plan.recipe.stages or (Stage("main"),)
         self.stage = self.step = self.taken = 0  # stage number, step within it, steps before it
@@ -104,7 +103,7 @@ class Trainer:
         facts = {**self.plan.facts, **self._length(stage)}
         self.steps, self.per_epoch = facts["steps"], facts["steps_per_epoch"]
         self.taken = sum(self._length(s)["steps"] for s in self.stages[: self.stage])
-        self.views: Any = recipe.views.build(**facts).to(self.device)
+        self.views: Any = self.plan.views(recipe, facts).to(self.device)
         self.schedule: Callable[[int, int, str], float] = recipe.schedule.build(**facts)
         self.sampler: Sampler | None = recipe.sampler.build(**facts) if recipe.sampler else None
         self.step = 0
@@ -226,7 +225,7 @@ class Trainer:
     def _extract(self, function: Callable[[View], Tensor], size: int = 512) -> Tensor:
         parts = []
         with torch.no_grad():
-            for rows in self.train_rows.split(size):
+            for rows in self.train_rows.split(len(self.train_rows) if self.dataset.whole else size):
                 columns = {k: move(v, self.device) for k, v in self.dataset.take(rows).items()}
                 plain: dict[str, View] = self.views.plain(columns)
                 parts.append(function(next(iter(plain.values()))).float())
@@ -248,7 +247,9 @@ class Trainer:
 
     def _probe(self) -> None:
         if self.first:
-            found = probe(self.learner, self.views, self.dataset, rows=self.recipe.probe_rows, seed=self.plan.seed)
+            found = self.measure.probe(
+                self.learner, self.views, self.dataset, rows=self.recipe.probe_rows, seed=self.plan.seed
+            )
             self.learner.train()
             self.log.write("probe", step=self.taken + self.step, epoch=self.step / self.per_epoch, **found)
             self.display.probe(found)

@@ -1,0 +1,79 @@
+"""What a run is measured by: a part that a recipe names, frozen features where it names none.
+
+A method of another kind of task (rankings, forecasts, pictures, text) brings a :class:`Measure` of its own kind. Its
+metrics stand in :data:`likewise.evaluate.catalogue.METRICS`, so that reports and comparisons know which way is better.
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+import torch
+
+from likewise.core.learner import Learner
+from likewise.core.recipe import part
+from likewise.data.dataset import Dataset
+from likewise.evaluate import probes
+from likewise.evaluate.features import Views
+
+
+class Measure:
+    """Base of every measure. One overrides :meth:`evaluate`, and :meth:`probe` where a quick look is affordable."""
+
+    untrained: tuple[str, ...] = ()
+    """Metrics that are measured on the untrained learner, too: a number means little without it. None: not at all."""
+
+    def evaluate(
+        self,
+        learner: Learner,
+        views: Views,
+        dataset: Dataset,
+        *,
+        seed: int = 0,
+        what: Collection[str] | None = None,
+        device: torch.device | str | None = None,
+        progress: bool = False,
+    ) -> dict[str, Any]:
+        """Every metric by name, the most telling first; the learner is left as it was.
+
+        Args:
+            learner: in whatever mode.
+            views: as the run was trained with.
+            dataset: what to measure on.
+            seed: of everything random.
+            what: names of metrics; all if None.
+            device: where to move the learner and compute; where it is if None.
+            progress: show a bar when it takes long.
+
+        Raises:
+            InputError: an unknown name, or data that can't be measured.
+        """
+        raise NotImplementedError(f"{type(self).__name__}: evaluate() is abstract")
+
+    def probe(self, learner: Learner, views: Views, dataset: Dataset, *, rows: int, seed: int) -> dict[str, Any]:
+        """A quick look during training that leaves no trace; nothing unless overridden."""
+        return {}
+
+
+@part("measure", "features")
+class FrozenFeatures(Measure):
+    """Probes of frozen features: neighbours, linear probes, geometry. The default."""
+
+    untrained = ("knn", "linear", "uniformity", "effective_rank")
+
+    def evaluate(
+        self,
+        learner: Learner,
+        views: Views,
+        dataset: Dataset,
+        *,
+        seed: int = 0,
+        what: Collection[str] | None = None,
+        device: torch.device | str | None = None,
+        progress: bool = False,
+    ) -> dict[str, Any]:
+        """See :func:`likewise.evaluate.probes.evaluate`."""
+        return dict(probes.evaluate(learner, views, dataset, seed=seed, what=what, device=device, progress=progress))
+
+    def probe(self, learner: Learner, views: Views, dataset: Dataset, *, rows: int, seed: int) -> dict[str, Any]:
+        """See :func:`likewise.evaluate.probes.probe`."""
+        return probes.probe(learner, views, dataset, rows=rows, seed=seed)
