@@ -167,6 +167,6 @@ def test_the_modality_chooses_the_reader(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="dict is no list of numbers"):
         from_object({}, modality="numbers")
     with pytest.raises(InputError, match=r"no such file.*of your own: a file of numbers"):
-        resolve(str(tmp_path / "elsewhere.csv"), "numbers")
+        resolve(str(tmp_path / "there" / "b.txt"), "numbers")
     with pytest.raises(InputError, match="no reader for data of the modality 'smells'"):
         resolve(str(file), "smells")
