@@ -9,6 +9,7 @@ from likewise.functional.infonce import info_nce as info_nce
 from likewise.functional.infonce import nt_xent as nt_xent
 from likewise.functional.infonce import prototype_nce as prototype_nce
 from likewise.functional.infonce import sup_con as sup_con
+from likewise.functional.nodes import node_nt_xent as node_nt_xent
 from likewise.functional.precision import check_shapes as check_shapes
 from likewise.functional.redundancy import barlow_twins as barlow_twins
 from likewise.functional.redundancy import negative_cosine as negative_cosine
