@@ -6,13 +6,12 @@ from likewise.core.comm import Collective
 from likewise.core.learner import Embeddings, Encoder, Learner, Step
 from likewise.core.recipe import Recipe, spec
 from likewise.core.registry import recipe, register
-from likewise.data.sources import digits, fashion_mnist, image_folder
 from likewise.functional.redundancy import barlow_twins
-from likewise.parts.encoders import ConvNet, resnet50
 from likewise.parts.heads import mlp
-from likewise.parts.optimizers import adam, lars
+from likewise.parts.optimizers import lars
 from likewise.parts.schedules import cosine, linear_scale
-from likewise.views.image import byol_views, simclr_views
+from likewise.recipes.image import imagenet, small_images, tiny_images
+from likewise.views.image import byol_views
 
 
 @register(
@@ -70,41 +69,23 @@ class BarlowTwins(Learner):
 @recipe(BarlowTwins)
 def tiny() -> Recipe:
     """For tests: milliseconds a step."""
-    return Recipe(
-        spec(BarlowTwins, encoder=spec(ConvNet, dim=32), width=64, dim=64),
-        data=spec(digits),
-        views=spec(simclr_views, strength=0.5, blur_prob=0.0, flip=False),
-        optimizer=spec(adam, lr=1e-3),
-        schedule=spec(cosine),
-        batch=32,
-        steps=10,
-    )
+    return tiny_images(BarlowTwins, width=64, dim=64)
 
 
 @recipe(BarlowTwins)
 def small() -> Recipe:
     """Minutes on two cores: 10,000 images of clothing, a head that fits the encoder."""
-    return Recipe(
-        spec(BarlowTwins, encoder=spec(ConvNet, dim=128), width=512, dim=512),
-        data=spec(fashion_mnist, limit=10_000),
-        views=spec(simclr_views, strength=0.5, blur_prob=0.0, min_scale=0.2),
-        optimizer=spec(adam, lr=3e-3),
-        schedule=spec(cosine, warmup=0.05),
-        batch=256,
-        epochs=15,
-    )
+    return small_images(BarlowTwins, width=512, dim=512)
 
 
 @recipe(BarlowTwins)
 def paper() -> Recipe:
     """ImageNet as in the code: batch 2048, 1000 epochs, biases and norms at a lower rate."""
-    return Recipe(
-        spec(BarlowTwins, encoder=spec(resnet50)),
-        data=spec(image_folder, path="imagenet", image_size=224),
+    return imagenet(
+        BarlowTwins,
         views=spec(byol_views),
         optimizer=spec(lars, lr=linear_scale(0.2, batch=2048), weight_decay=1e-6, bias_scale=0.0048 / 0.2),
         schedule=spec(cosine, warmup=10 / 1000, end=0.001),
         batch=2048,
         epochs=1000,
-        precision="bf16-mixed",
     )

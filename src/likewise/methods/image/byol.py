@@ -6,14 +6,13 @@ from likewise.core.comm import Collective
 from likewise.core.learner import Context, Embeddings, Encoder, Learner, Step
 from likewise.core.recipe import Recipe, spec
 from likewise.core.registry import recipe, register
-from likewise.data.sources import digits, fashion_mnist, image_folder
 from likewise.functional.redundancy import negative_cosine
-from likewise.parts.encoders import ConvNet, resnet50
 from likewise.parts.heads import mlp
 from likewise.parts.momentum import Momentum
-from likewise.parts.optimizers import adam, lars
-from likewise.parts.schedules import cosine, linear_scale
-from likewise.views.image import byol_views, simclr_views
+from likewise.parts.optimizers import lars
+from likewise.parts.schedules import linear_scale
+from likewise.recipes.image import imagenet, small_images, tiny_images
+from likewise.views.image import byol_views
 
 
 @register(
@@ -82,41 +81,22 @@ class BYOL(Learner):
 @recipe(BYOL)
 def tiny() -> Recipe:
     """For tests: milliseconds a step."""
-    return Recipe(
-        spec(BYOL, encoder=spec(ConvNet, dim=32), width=64, dim=16),
-        data=spec(digits),
-        views=spec(simclr_views, strength=0.5, blur_prob=0.0, flip=False),
-        optimizer=spec(adam, lr=1e-3),
-        schedule=spec(cosine),
-        batch=32,
-        steps=10,
-    )
+    return tiny_images(BYOL, width=64, dim=16)
 
 
 @recipe(BYOL)
 def small() -> Recipe:
     """Minutes on two cores: 10,000 images of clothing, a faster target for a short run."""
-    return Recipe(
-        spec(BYOL, encoder=spec(ConvNet, dim=128), width=512, dim=64, momentum=0.99),
-        data=spec(fashion_mnist, limit=10_000),
-        views=spec(simclr_views, strength=0.5, blur_prob=0.0, min_scale=0.2),
-        optimizer=spec(adam, lr=3e-3),
-        schedule=spec(cosine, warmup=0.05),
-        batch=256,
-        epochs=15,
-    )
+    return small_images(BYOL, width=512, dim=64, momentum=0.99)
 
 
 @recipe(BYOL)
 def paper() -> Recipe:
     """ImageNet as in the paper: batch 4096, 1000 epochs."""
-    return Recipe(
-        spec(BYOL, encoder=spec(resnet50)),
-        data=spec(image_folder, path="imagenet", image_size=224),
+    return imagenet(
+        BYOL,
         views=spec(byol_views),
         optimizer=spec(lars, lr=linear_scale(0.2, batch=4096), weight_decay=1.5e-6),
-        schedule=spec(cosine, warmup=10 / 1000),
         batch=4096,
         epochs=1000,
-        precision="bf16-mixed",
     )

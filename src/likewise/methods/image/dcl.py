@@ -6,13 +6,9 @@ from likewise.core.comm import Collective
 from likewise.core.learner import Embeddings, Encoder, Learner, Step
 from likewise.core.recipe import Recipe, spec
 from likewise.core.registry import recipe, register
-from likewise.data.sources import digits, fashion_mnist, image_folder
 from likewise.parts import losses
-from likewise.parts.encoders import ConvNet, resnet50
 from likewise.parts.heads import mlp, together
-from likewise.parts.optimizers import adam, lars
-from likewise.parts.schedules import cosine, linear_scale
-from likewise.views.image import simclr_views
+from likewise.recipes.image import imagenet, small_images, tiny_images
 
 
 @register(
@@ -169,44 +165,19 @@ class DCLW(DCL):
 @recipe(DCL)
 def tiny() -> Recipe:
     """For tests: milliseconds a step."""
-    return Recipe(
-        spec(DCL, encoder=spec(ConvNet, dim=32), width=32, dim=16),
-        data=spec(digits),
-        views=spec(simclr_views, strength=0.5, blur_prob=0.0, flip=False),
-        optimizer=spec(adam, lr=1e-3),
-        schedule=spec(cosine),
-        batch=32,
-        steps=10,
-    )
+    return tiny_images(DCL, width=32, dim=16)
 
 
 @recipe(DCL)
 def small() -> Recipe:
     """Minutes on two cores: 10,000 images of clothing, as simclr's."""
-    return Recipe(
-        spec(DCL, encoder=spec(ConvNet, dim=128), width=128, dim=64, temperature=0.2),
-        data=spec(fashion_mnist, limit=10_000),
-        views=spec(simclr_views, strength=0.5, blur_prob=0.0, min_scale=0.2),
-        optimizer=spec(adam, lr=3e-3),
-        schedule=spec(cosine, warmup=0.05),
-        batch=256,
-        epochs=15,
-    )
+    return small_images(DCL, width=128, dim=64, temperature=0.2)
 
 
 @recipe(DCL)
 def paper() -> Recipe:
     """ImageNet as in the paper's section 4: SimCLR's recipe at batch 256, 200 epochs."""
-    return Recipe(
-        spec(DCL, encoder=spec(resnet50), width=2048, dim=128, temperature=0.1),
-        data=spec(image_folder, path="imagenet", image_size=224),
-        views=spec(simclr_views),
-        optimizer=spec(lars, lr=linear_scale(0.3, batch=256), weight_decay=1e-6),
-        schedule=spec(cosine, warmup=10 / 200),
-        batch=256,
-        epochs=200,
-        precision="bf16-mixed",
-    )
+    return imagenet(DCL, width=2048, dim=128, temperature=0.1, batch=256, epochs=200)
 
 
 def _weighted(base: Recipe) -> Recipe:

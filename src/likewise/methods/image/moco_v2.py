@@ -11,14 +11,14 @@ from likewise.core.comm import Collective
 from likewise.core.learner import Context, Embeddings, Encoder, Learner, Step
 from likewise.core.recipe import Recipe, spec
 from likewise.core.registry import recipe, register
-from likewise.data.sources import digits, fashion_mnist, image_folder
-from likewise.parts.encoders import ConvNet, resnet50
+from likewise.parts.encoders import resnet50
 from likewise.parts.heads import mlp
 from likewise.parts.losses import InfoNCE
 from likewise.parts.memory import Queue
 from likewise.parts.momentum import Momentum, in_norm_groups
 from likewise.parts.optimizers import sgd
 from likewise.parts.schedules import cosine
+from likewise.recipes.image import PLAIN, PLAIN_UNFLIPPED, imagenet, small_images, tiny_images
 from likewise.views.image import moco_v2_views
 
 
@@ -112,41 +112,35 @@ class MoCoV2(Learner):
 @recipe(MoCoV2)
 def tiny() -> Recipe:
     """For tests: milliseconds a step."""
-    return Recipe(
-        spec(MoCoV2, encoder=spec(ConvNet, dim=32), dim=16, queue_size=100, momentum=0.9, norm_groups=2),
-        data=spec(digits),
-        views=spec(moco_v2_views, blur_prob=0.0, flip=False),
-        optimizer=spec(sgd, lr=0.05),
-        schedule=spec(cosine),
-        batch=32,
-        steps=10,
+    return tiny_images(
+        MoCoV2, dim=16, queue_size=100, momentum=0.9, norm_groups=2, views=PLAIN_UNFLIPPED, optimizer=spec(sgd, lr=0.05)
     )
 
 
 @recipe(MoCoV2)
 def small() -> Recipe:
     """Minutes on two cores: 10,000 images of clothing, a queue and a momentum for a short run."""
-    return Recipe(
-        spec(MoCoV2, encoder=spec(ConvNet, dim=128), dim=64, queue_size=2048, momentum=0.99, norm_groups=4),
-        data=spec(fashion_mnist, limit=10_000),
-        views=spec(moco_v2_views, blur_prob=0.0),
+    return small_images(
+        MoCoV2,
+        dim=64,
+        queue_size=2048,
+        momentum=0.99,
+        norm_groups=4,
+        views=PLAIN,
         optimizer=spec(sgd, lr=0.06, weight_decay=5e-4),
         schedule=spec(cosine),
-        batch=256,
-        epochs=15,
     )
 
 
 @recipe(MoCoV2)
 def paper() -> Recipe:
     """ImageNet as in the code: batch 256, 200 epochs."""
-    return Recipe(
-        spec(MoCoV2, encoder=spec(resnet50, zero_init=False)),
-        data=spec(image_folder, path="imagenet", image_size=224),
+    return imagenet(
+        MoCoV2,
+        encoder=spec(resnet50, zero_init=False),
         views=spec(moco_v2_views),
         optimizer=spec(sgd, lr=0.03, weight_decay=1e-4, decay_all=True),
         schedule=spec(cosine),
         batch=256,
         epochs=200,
-        precision="bf16-mixed",
     )

@@ -6,14 +6,13 @@ from likewise.core.comm import Collective
 from likewise.core.learner import Context, Embeddings, Encoder, Learner, Step
 from likewise.core.recipe import Recipe, spec
 from likewise.core.registry import recipe, register
-from likewise.data.sources import digits, fashion_mnist, image_folder
-from likewise.parts.encoders import ConvNet, resnet50
 from likewise.parts.heads import mlp
 from likewise.parts.losses import InfoNCE
 from likewise.parts.momentum import Momentum
-from likewise.parts.optimizers import adam, lars
-from likewise.parts.schedules import cosine, linear_scale
-from likewise.views.image import byol_views, simclr_views
+from likewise.parts.optimizers import lars
+from likewise.parts.schedules import linear_scale
+from likewise.recipes.image import imagenet, small_images, tiny_images
+from likewise.views.image import byol_views
 
 
 @register(
@@ -99,41 +98,23 @@ class MoCoV3(Learner):
 @recipe(MoCoV3)
 def tiny() -> Recipe:
     """For tests: milliseconds a step."""
-    return Recipe(
-        spec(MoCoV3, encoder=spec(ConvNet, dim=32), width=64, dim=16, momentum=0.9, temperature=0.2),
-        data=spec(digits),
-        views=spec(simclr_views, strength=0.5, blur_prob=0.0, flip=False),
-        optimizer=spec(adam, lr=1e-3),
-        schedule=spec(cosine),
-        batch=32,
-        steps=10,
-    )
+    return tiny_images(MoCoV3, width=64, dim=16, momentum=0.9, temperature=0.2)
 
 
 @recipe(MoCoV3)
 def small() -> Recipe:
     """Minutes on two cores: 10,000 images of clothing."""
-    return Recipe(
-        spec(MoCoV3, encoder=spec(ConvNet, dim=128), width=512, dim=64, temperature=0.2),
-        data=spec(fashion_mnist, limit=10_000),
-        views=spec(simclr_views, strength=0.5, blur_prob=0.0, min_scale=0.2),
-        optimizer=spec(adam, lr=3e-3),
-        schedule=spec(cosine, warmup=0.05),
-        batch=256,
-        epochs=15,
-    )
+    return small_images(MoCoV3, width=512, dim=64, temperature=0.2)
 
 
 @recipe(MoCoV3)
 def paper() -> Recipe:
     """ImageNet with ResNet-50 as in the code: batch 4096, 1000 epochs."""
-    return Recipe(
-        spec(MoCoV3, encoder=spec(resnet50), momentum=0.996),
-        data=spec(image_folder, path="imagenet", image_size=224),
+    return imagenet(
+        MoCoV3,
+        momentum=0.996,
         views=spec(byol_views),
         optimizer=spec(lars, lr=linear_scale(0.3, batch=4096), weight_decay=1.5e-6),
-        schedule=spec(cosine, warmup=10 / 1000),
         batch=4096,
         epochs=1000,
-        precision="bf16-mixed",
     )

@@ -7,17 +7,13 @@ from likewise.core.batch import Batch
 from likewise.core.card import Card, Traits
 from likewise.core.comm import Collective
 from likewise.core.learner import Context, Embeddings, Encoder, Learner, Step
-from likewise.core.recipe import Recipe, spec
+from likewise.core.recipe import Recipe
 from likewise.core.registry import recipe, register
-from likewise.data.sources import digits, fashion_mnist, image_folder
 from likewise.functional.metrics import nearest
-from likewise.parts.encoders import ConvNet, resnet50
 from likewise.parts.heads import mlp
 from likewise.parts.losses import InfoNCE
 from likewise.parts.memory import Queue
-from likewise.parts.optimizers import adam, lars
-from likewise.parts.schedules import cosine, linear_scale
-from likewise.views.image import simclr_views
+from likewise.recipes.image import imagenet, small_images, tiny_images
 
 
 @register(
@@ -107,41 +103,16 @@ class NNCLR(Learner):
 @recipe(NNCLR)
 def tiny() -> Recipe:
     """For tests: milliseconds a step."""
-    return Recipe(
-        spec(NNCLR, encoder=spec(ConvNet, dim=32), width=64, dim=16, predictor_width=32, queue_size=100),
-        data=spec(digits),
-        views=spec(simclr_views, strength=0.5, blur_prob=0.0, flip=False),
-        optimizer=spec(adam, lr=1e-3),
-        schedule=spec(cosine),
-        batch=32,
-        steps=10,
-    )
+    return tiny_images(NNCLR, width=64, dim=16, predictor_width=32, queue_size=100)
 
 
 @recipe(NNCLR)
 def small() -> Recipe:
     """Minutes on two cores: 10,000 images of clothing."""
-    return Recipe(
-        spec(NNCLR, encoder=spec(ConvNet, dim=128), width=256, dim=64, predictor_width=256, queue_size=2048),
-        data=spec(fashion_mnist, limit=10_000),
-        views=spec(simclr_views, strength=0.5, blur_prob=0.0, min_scale=0.2),
-        optimizer=spec(adam, lr=3e-3),
-        schedule=spec(cosine, warmup=0.05),
-        batch=256,
-        epochs=15,
-    )
+    return small_images(NNCLR, width=256, dim=64, predictor_width=256, queue_size=2048)
 
 
 @recipe(NNCLR)
 def paper() -> Recipe:
     """ImageNet as in the paper: batch 4096, 1000 epochs."""
-    return Recipe(
-        spec(NNCLR, encoder=spec(resnet50)),
-        data=spec(image_folder, path="imagenet", image_size=224),
-        views=spec(simclr_views),
-        optimizer=spec(lars, lr=linear_scale(0.3, batch=4096), weight_decay=1e-6),
-        schedule=spec(cosine, warmup=10 / 1000),
-        batch=4096,
-        epochs=1000,
-        precision="bf16-mixed",
-    )
+    return imagenet(NNCLR, batch=4096, epochs=1000)

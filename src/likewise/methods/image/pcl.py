@@ -12,15 +12,16 @@ from likewise.core.comm import Collective
 from likewise.core.learner import Context, Embeddings, Encoder, Learner, Step
 from likewise.core.recipe import FROM_DATA, Recipe, spec
 from likewise.core.registry import recipe, register
-from likewise.data.sources import digits, fashion_mnist, image_folder
+from likewise.data.sources import digits
 from likewise.parts.clustering import Prototypes
-from likewise.parts.encoders import ConvNet, resnet50
+from likewise.parts.encoders import resnet50
 from likewise.parts.heads import mlp
 from likewise.parts.losses import InfoNCE, PrototypeNCE
 from likewise.parts.memory import Queue
 from likewise.parts.momentum import Momentum, in_norm_groups
 from likewise.parts.optimizers import sgd
 from likewise.parts.schedules import cosine
+from likewise.recipes.image import PLAIN, PLAIN_UNFLIPPED, imagenet, small_images, tiny_images
 from likewise.views.image import moco_v2_views
 
 
@@ -164,63 +165,50 @@ class PCL(Learner):
 @recipe(PCL)
 def tiny() -> Recipe:
     """For tests: milliseconds a step, clusters from the first epoch on."""
-    return Recipe(
-        spec(
-            PCL,
-            encoder=spec(ConvNet, dim=32),
-            clusters=(10, 20),
-            warmup_epochs=0,
-            num_negatives=20,
-            queue_size=100,
-            dim=16,
-            momentum=0.9,
-            redo=1,
-            norm_groups=2,
-        ),
+    return tiny_images(
+        PCL,
+        clusters=(10, 20),
+        warmup_epochs=0,
+        num_negatives=20,
+        queue_size=100,
+        dim=16,
+        momentum=0.9,
+        redo=1,
+        norm_groups=2,
         data=spec(digits, limit=200),
-        views=spec(moco_v2_views, blur_prob=0.0, flip=False),
+        views=PLAIN_UNFLIPPED,
         optimizer=spec(sgd, lr=0.05),
-        schedule=spec(cosine),
-        batch=32,
-        steps=10,
     )
 
 
 @recipe(PCL)
 def small() -> Recipe:
     """Minutes on two cores: 10,000 images of clothing, three granularities, two epochs of warm-up."""
-    return Recipe(
-        spec(
-            PCL,
-            encoder=spec(ConvNet, dim=128),
-            clusters=(50, 100, 200),
-            warmup_epochs=2,
-            num_negatives=200,
-            queue_size=2048,
-            dim=64,
-            momentum=0.99,
-            redo=1,
-            norm_groups=4,
-        ),
-        data=spec(fashion_mnist, limit=10_000),
-        views=spec(moco_v2_views, blur_prob=0.0),
+    return small_images(
+        PCL,
+        clusters=(50, 100, 200),
+        warmup_epochs=2,
+        num_negatives=200,
+        queue_size=2048,
+        dim=64,
+        momentum=0.99,
+        redo=1,
+        norm_groups=4,
+        views=PLAIN,
         optimizer=spec(sgd, lr=0.06, weight_decay=5e-4),
         schedule=spec(cosine),
-        batch=256,
-        epochs=15,
     )
 
 
 @recipe(PCL)
 def paper() -> Recipe:
     """ImageNet as in the code for v2: batch 256, 200 epochs."""
-    return Recipe(
-        spec(PCL, encoder=spec(resnet50, zero_init=False)),
-        data=spec(image_folder, path="imagenet", image_size=224),
+    return imagenet(
+        PCL,
+        encoder=spec(resnet50, zero_init=False),
         views=spec(moco_v2_views),
         optimizer=spec(sgd, lr=0.03, weight_decay=1e-4, decay_all=True),
         schedule=spec(cosine),
         batch=256,
         epochs=200,
-        precision="bf16-mixed",
     )

@@ -4,15 +4,11 @@ from likewise.core.batch import Batch
 from likewise.core.card import Card, Traits
 from likewise.core.comm import Collective
 from likewise.core.learner import Embeddings, Encoder, Learner, Step
-from likewise.core.recipe import Recipe, spec
+from likewise.core.recipe import Recipe
 from likewise.core.registry import recipe, register
-from likewise.data.sources import digits, fashion_mnist, image_folder
-from likewise.parts.encoders import ConvNet, resnet50
 from likewise.parts.heads import mlp, together
 from likewise.parts.losses import NTXent
-from likewise.parts.optimizers import adam, lars
-from likewise.parts.schedules import cosine, linear_scale
-from likewise.views.image import simclr_views
+from likewise.recipes.image import imagenet, small_images, tiny_images
 
 
 @register(
@@ -74,41 +70,16 @@ class SimCLR(Learner):
 @recipe(SimCLR)
 def tiny() -> Recipe:
     """For tests: milliseconds a step."""
-    return Recipe(
-        spec(SimCLR, encoder=spec(ConvNet, dim=32), dim=16),
-        data=spec(digits),
-        views=spec(simclr_views, strength=0.5, blur_prob=0.0, flip=False),
-        optimizer=spec(adam, lr=1e-3),
-        schedule=spec(cosine),
-        batch=32,
-        steps=10,
-    )
+    return tiny_images(SimCLR, dim=16)
 
 
 @recipe(SimCLR)
 def small() -> Recipe:
     """Minutes on two cores: 10,000 images of clothing."""
-    return Recipe(
-        spec(SimCLR, encoder=spec(ConvNet, dim=128), dim=64, temperature=0.2),
-        data=spec(fashion_mnist, limit=10_000),
-        views=spec(simclr_views, strength=0.5, blur_prob=0.0, min_scale=0.2),
-        optimizer=spec(adam, lr=3e-3),
-        schedule=spec(cosine, warmup=0.05),
-        batch=256,
-        epochs=15,
-    )
+    return small_images(SimCLR, dim=64, temperature=0.2)
 
 
 @recipe(SimCLR)
 def paper() -> Recipe:
     """ImageNet as in the paper's table 1: batch 4096, 1000 epochs."""
-    return Recipe(
-        spec(SimCLR, encoder=spec(resnet50), dim=128, temperature=0.1),
-        data=spec(image_folder, path="imagenet", image_size=224),
-        views=spec(simclr_views),
-        optimizer=spec(lars, lr=linear_scale(0.3, batch=4096), weight_decay=1e-6),
-        schedule=spec(cosine, warmup=10 / 1000),
-        batch=4096,
-        epochs=1000,
-        precision="bf16-mixed",
-    )
+    return imagenet(SimCLR, dim=128, temperature=0.1, batch=4096, epochs=1000)

@@ -9,12 +9,11 @@ from likewise.core.comm import Collective
 from likewise.core.learner import Embeddings, Encoder, Learner, Step
 from likewise.core.recipe import Recipe, spec
 from likewise.core.registry import recipe, register
-from likewise.data.sources import digits, fashion_mnist, image_folder
 from likewise.functional.redundancy import negative_cosine
-from likewise.parts.encoders import ConvNet, resnet50
 from likewise.parts.heads import mlp
 from likewise.parts.optimizers import sgd
 from likewise.parts.schedules import cosine, linear_scale
+from likewise.recipes.image import PLAIN, PLAIN_UNFLIPPED, imagenet, small_images, tiny_images
 from likewise.views.image import moco_v2_views
 
 
@@ -90,41 +89,37 @@ class SimSiam(Learner):
 @recipe(SimSiam)
 def tiny() -> Recipe:
     """For tests: milliseconds a step."""
-    return Recipe(
-        spec(SimSiam, encoder=spec(ConvNet, dim=32), dim=32, width=16),
-        data=spec(digits),
-        views=spec(moco_v2_views, blur_prob=0.0, flip=False),
+    return tiny_images(
+        SimSiam,
+        dim=32,
+        width=16,
+        views=PLAIN_UNFLIPPED,
         optimizer=spec(sgd, lr=0.05),
         schedule=spec(cosine, hold=("predictor",)),
-        batch=32,
-        steps=10,
     )
 
 
 @recipe(SimSiam)
 def small() -> Recipe:
     """Minutes on two cores: 10,000 images of clothing, at the learning rate that the code has for CIFAR."""
-    return Recipe(
-        spec(SimSiam, encoder=spec(ConvNet, dim=128), dim=256, width=64),
-        data=spec(fashion_mnist, limit=10_000),
-        views=spec(moco_v2_views, blur_prob=0.0),
+    return small_images(
+        SimSiam,
+        dim=256,
+        width=64,
+        views=PLAIN,
         optimizer=spec(sgd, lr=linear_scale(0.05, batch=256), weight_decay=5e-4),
         schedule=spec(cosine, hold=("predictor",)),
-        batch=256,
-        epochs=15,
     )
 
 
 @recipe(SimSiam)
 def paper() -> Recipe:
     """ImageNet as in the paper's section 4: batch 512, 100 epochs."""
-    return Recipe(
-        spec(SimSiam, encoder=spec(resnet50)),
-        data=spec(image_folder, path="imagenet", image_size=224),
+    return imagenet(
+        SimSiam,
         views=spec(moco_v2_views),
         optimizer=spec(sgd, lr=linear_scale(0.05, batch=512), weight_decay=1e-4, decay_all=True),
         schedule=spec(cosine, hold=("predictor",)),
         batch=512,
         epochs=100,
-        precision="bf16-mixed",
     )

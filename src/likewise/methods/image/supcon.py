@@ -7,12 +7,13 @@ from likewise.core.errors import InputError
 from likewise.core.learner import Embeddings, Encoder, Learner, Step
 from likewise.core.recipe import Recipe, spec
 from likewise.core.registry import recipe, register
-from likewise.data.sources import digits, fashion_mnist, image_folder
+from likewise.data.sources import image_folder
 from likewise.parts import losses
-from likewise.parts.encoders import ConvNet, resnet50
+from likewise.parts.encoders import resnet50
 from likewise.parts.heads import mlp, together
-from likewise.parts.optimizers import adam, sgd
+from likewise.parts.optimizers import sgd
 from likewise.parts.schedules import cosine
+from likewise.recipes.image import PLAIN, PLAIN_UNFLIPPED, small_images, tiny_images
 from likewise.views.image import moco_v2_views
 
 
@@ -85,29 +86,13 @@ class SupCon(Learner):
 @recipe(SupCon)
 def tiny() -> Recipe:
     """For tests: milliseconds a step."""
-    return Recipe(
-        spec(SupCon, encoder=spec(ConvNet, dim=32), dim=16),
-        data=spec(digits),
-        views=spec(moco_v2_views, blur_prob=0.0, flip=False),
-        optimizer=spec(adam, lr=1e-3),
-        schedule=spec(cosine),
-        batch=32,
-        steps=10,
-    )
+    return tiny_images(SupCon, dim=16, views=PLAIN_UNFLIPPED)
 
 
 @recipe(SupCon)
 def small() -> Recipe:
     """Minutes on two cores: 10,000 images of clothing."""
-    return Recipe(
-        spec(SupCon, encoder=spec(ConvNet, dim=128), dim=64),
-        data=spec(fashion_mnist, limit=10_000),
-        views=spec(moco_v2_views, blur_prob=0.0),
-        optimizer=spec(adam, lr=3e-3),
-        schedule=spec(cosine, warmup=0.05),
-        batch=256,
-        epochs=15,
-    )
+    return small_images(SupCon, dim=64, views=PLAIN)
 
 
 @recipe(SupCon)
