@@ -10,18 +10,21 @@ WORKERS ?= 2
 CODE    = src tests benchmarks tools
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs bench claims clean
+.PHONY: help demo test test-triton check docs bench claims clean
 
 help:  ## this list
 	@echo "likewise: learn embeddings from what is alike"
 	@echo
-	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 demo: $(VENV)/.test  ## train SimCLR and DCL on real images, compare them, write pages (about 5 minutes on 2 cores)
 	@$(BIN)/python tools/demo.py $(DEMO)
 
 test: $(VENV)/.test  ## every test, on the CPU (about 10 minutes on 2 cores)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+test-triton: .peers/triton/.made  ## the GPU kernels on the CPU, in Triton's interpreter (its environment takes 2 GB)
+	OMP_NUM_THREADS=1 TRITON_INTERPRET=1 .peers/triton/bin/python -m pytest tests/similarity/test_triton.py $(ARGS)
 
 check: $(VENV)/.dev  ## lint, format and types
 	$(BIN)/ruff check $(CODE)
@@ -34,7 +37,7 @@ docs: $(VENV)/.dev  ## the documentation site, into build/site
 	@echo "docs     build/site/index.html"
 
 bench: $(VENV)/.dev  ## the benchmarks, every script of benchmarks/
-	@for file in benchmarks/*.py; do echo "$$file"; $(BIN)/python $$file || exit 1; done
+	@for file in $(filter-out %peers.py %_report.py,$(wildcard benchmarks/*.py)); do echo "$$file"; $(BIN)/python $$file || exit 1; done
 
 claims: $(VENV)/.test  ## re-run the papers' claims (hours); results go to benchmarks/claims
 	$(BIN)/likewise claim all
@@ -54,4 +57,10 @@ $(VENV)/.test: $(VENV)/.torch pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+.peers/triton/.made: tools/install_torch.py pyproject.toml
+	test -x .peers/triton/bin/python || $(PYTHON) -m venv .peers/triton
+	.peers/triton/bin/python tools/install_torch.py $(TORCH)
+	.peers/triton/bin/python -m pip install --quiet --editable '.[gpu]' pytest pytest-timeout hypothesis beartype
 	@touch $@

@@ -144,6 +144,7 @@ def test_optional_and_heavy_packages_are_imported_where_they_are_used():
     for i in IMPORTS:
         package = i.module.split(".")[0]
         own_subject = i.file == SOURCE / "sklearn.py" and package == "sklearn"  # its classes derive from scikit-learn's
+        own_subject |= SOURCE / "similarity" / "triton" in i.file.parents and package == "triton"  # loaded when used
         if i.top and package not in allowed and not own_subject:
             wrong.append(f"{i} when the file is imported")
     assert not wrong, "\n".join(wrong)

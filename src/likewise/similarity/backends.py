@@ -1,5 +1,6 @@
 """The table of kernels: what a back end provides, one entry per kind of device."""
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -29,14 +30,25 @@ class Kernels:
 EAGER = Kernels(forward.lse_forward, backward.lse_backward, attention.attend_forward, attention.attend_backward)
 
 BACKENDS: dict[str, Kernels] = {}
-"""Kernels by device type, where there are faster ones than the eager."""
+"""Kernels by device type, where there are others than the eager. GPUs are looked up when one is first used."""
 
 
 def kernels(device: torch.device) -> Kernels:
     """The kernels for tensors of a device."""
+    if device.type == "cuda" and device.type not in BACKENDS:
+        BACKENDS[device.type] = _on_gpu()
     return BACKENDS.get(device.type, EAGER)
 
 
 def is_eager(device: torch.device) -> bool:
     """Whether that device has no kernels of its own."""
-    return device.type not in BACKENDS
+    return kernels(device) is EAGER
+
+
+def _on_gpu() -> Kernels:
+    """Triton's kernels, or the eager ones where triton is not installed."""
+    if importlib.util.find_spec("triton") is None:
+        return EAGER
+    from likewise.similarity.triton import KERNELS
+
+    return KERNELS

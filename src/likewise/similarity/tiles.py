@@ -62,6 +62,7 @@ class Sweep:
         both: column reductions are wanted as well.
         terms: what is summed; see :class:`likewise.similarity.Term`.
         tile: side of the tiles.
+        operands: half precision that holds the rows exactly, as they came in it; GPUs then multiply in it.
     """
 
     n: int
@@ -70,6 +71,7 @@ class Sweep:
     both: bool
     terms: tuple[Term, ...]
     tile: int
+    operands: torch.dtype | None = None
 
     def row_blocks(self) -> range:
         """Numbers of the row blocks."""
