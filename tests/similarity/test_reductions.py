@@ -18,6 +18,7 @@ from likewise.similarity import (
     Self,
     Term,
     attend,
+    both_cross_entropy,
     both_lse,
     combine,
     cross_entropy,
@@ -172,6 +173,64 @@ def test_several_temperatures_and_rules_in_one_sweep(problem, several, learned):
         results.append((*outs, *pulled(outs, [x, *rest, *(s if learned else s[-1:])])))
     for ours, expected in zip(results[1], results[0]):
         assert_close(ours, expected, rtol=1e-8, atol=1e-8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(problems(), st.lists(scales, min_size=2, max_size=3), st.lists(st.booleans(), min_size=3, max_size=3))
+def test_several_fixed_temperatures(problem, several, used):
+    a, c, rules, biases, drop, bias, tile = problem
+    results = []
+    for tiled in (False, True):
+        x, *rest = leaves(a, *([] if c is None else [c]))
+        y = rest[0] if rest else x
+        if tiled:
+            outs = sweep(x, rest[0] if rest else None, [Term(v, rules, biases) for v in several], tile=tile)
+        else:
+            outs = [lse(v * (x @ y.T) + bias, drop, 1) for v in several]
+        results.append((*outs, *pulled([out for out, use in zip(outs, used) if use] or outs, [x, *rest])))
+    for ours, expected in zip(results[1], results[0]):
+        assert_close(ours, expected, rtol=1e-8, atol=1e-8)
+
+
+@settings(max_examples=80, deadline=None)
+@given(problems(same_set=False), scales, st.booleans(), st.sampled_from(["auto", "tiled", "dense"]))
+def test_cross_entropy_of_both_directions(problem, scale, learned, mode):
+    a, c, rules, _, drop, _, tile = problem
+    n = min(len(a), len(c))
+    a, c, drop = a[:n], c[:n], drop[:n, :n]
+    rules = [Listed(*drop.nonzero().unbind(1))]
+    results = []
+    for ours in (False, True):
+        s = torch.tensor([scale], dtype=torch.float64, requires_grad=True)
+        x, y = leaves(a, c)
+        if ours:
+            options = {"scale": s if learned else scale, "drop": rules, "similarity": mode}
+            outs = both_cross_entropy(x, y, **options, tile=tile if mode == "tiled" else None)
+        else:
+            logits = s * (x @ y.T)
+            outs = [lse(logits, drop, dim) - logits.diagonal() for dim in (1, 0)]
+        results.append((*outs, *pulled(outs, [x, y, *([s] if learned else [])])))
+    for found, expected in zip(results[1], results[0]):
+        assert_close(found, expected, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 60, 140])
+@pytest.mark.parametrize("scale", [2.0, 200.0])
+@pytest.mark.parametrize("keys", ["none", "some", "one"])
+def test_small_batches_take_another_path_to_the_same_numbers(n, scale, keys):
+    partner = torch.arange(2 * n).roll(n)
+    labels = None if keys == "none" else torch.arange(n).repeat(2) % (1 if keys == "one" else max(1, n // 2))
+    drops = [[Self()], [Self(), Own(partner, mutual=True)]]
+    if labels is not None:
+        drops = [[Same(labels, labels, keep=partner, mutual=True)], [Same(labels, labels)]]
+    for drop in drops:
+        results = []
+        for mode in ("auto", "tiled"):
+            (x,) = leaves(unit(2 * n, 4))
+            out = cross_entropy(x, None, partner, scale=scale, drop=drop, similarity=mode)
+            results.append((out, *pulled([out], [x])))
+        for ours, expected in zip(*results):
+            assert_close(ours, expected, rtol=1e-9, atol=1e-9)
 
 
 @settings(max_examples=80, deadline=None)

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from likewise.core.comm import Collective
-from likewise.functional.infonce import contrast_views, others
+from likewise.functional.infonce import contrast_views, others, stacked
 from likewise.functional.precision import equation
 from likewise.similarity import SINGLE, row_lse
 
@@ -47,8 +47,8 @@ def decoupled_nce(
     The mean of the result is half of the sum of the two directions' means that the code reports.
     Source: Yeh et al., "Decoupled Contrastive Learning", arXiv:2110.06848, Eq. 6 and 7.
     """
-    drop = others(len(a), ids, a.device, with_positive=False)
-    rows = torch.cat([a, b])
+    drop = others(a.shape[0], ids, a.device, with_positive=False)
+    rows = stacked(a, b)
     if sigma is None:
         loss = contrast_views(rows, drop, temperature, comm, similarity)
         return torch.where(loss == -torch.inf, 0.0, loss)
@@ -58,4 +58,4 @@ def decoupled_nce(
     weight = 2 - (positive / sigma - log_mean).exp()
     attract = positive / temperature * (weight.detach() if detach_weight else weight)
     repel = row_lse(rows, scale=1 / temperature, drop=drop, comm=comm, similarity=similarity)
-    return torch.where(repel == -torch.inf, 0.0, repel - attract.repeat(2))
+    return torch.where(repel == -torch.inf, 0.0, repel - torch.cat([attract, attract]))

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from likewise.core.comm import Collective
-from likewise.functional.infonce import others
+from likewise.functional.infonce import others, stacked
 from likewise.functional.precision import equation, softplus
 from likewise.similarity import SINGLE, Term, sweep
 
@@ -36,13 +36,14 @@ def hard_negative_nce(
     in the authors' code. An anchor without negatives costs 0 and has no gradient.
     Source: Robinson et al., "Contrastive Learning with Hard Negative Samples", arXiv:2010.04592, Eq. 4.
     """
-    drop = others(len(a), ids, a.device, with_positive=False)
+    drop = others(a.shape[0], ids, a.device, with_positive=False)
     scales = ((1 + beta) / temperature, beta / temperature, 0.0)
     terms = [Term(scale, drop) for scale in scales]
-    hard, weight, log_count = sweep(torch.cat([a, b]), None, terms, comm=comm, similarity=similarity)
+    hard, weight, log_count = sweep(stacked(a, b), None, terms, comm=comm, similarity=similarity)
     none = log_count == -torch.inf
     hard, weight, log_count = (x.masked_fill(none, 0.0) for x in (hard, weight, log_count))
-    positive = (a * b).sum(1).repeat(2) / temperature
+    one_way = (a * b).sum(1) / temperature
+    positive = torch.cat([one_way, one_way])
     mean = hard - weight  # log of the weighted mean of exp(s / tau)
     top = torch.maximum(mean, positive).detach()
     rest = (mean - top).exp() - tau_plus * (positive - top).exp()

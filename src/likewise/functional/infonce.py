@@ -11,6 +11,7 @@ value per anchor. Common arguments:
 Empty cases: an anchor whose only candidate is its own positive costs 0 and has no gradient (so does a batch of one).
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Literal
 
@@ -21,20 +22,44 @@ from torch import Tensor
 from likewise.core.comm import Collective
 from likewise.core.errors import InputError
 from likewise.functional.precision import equation, softplus
-from likewise.similarity import SINGLE, Drop, Own, Same, Self, both_lse, cross_entropy, row_lse, same_sum
+from likewise.similarity import (
+    SINGLE,
+    Drop,
+    Own,
+    Same,
+    Self,
+    both_cross_entropy,
+    combine,
+    cross_entropy,
+    log_sum,
+    row_lse,
+    same_sum,
+)
 
 
+@functools.lru_cache(maxsize=4)  # a loop asks for the same one at every step
 def partners(n: int, device: torch.device) -> Tensor:
-    """Where each row's other view stands when two views of ``n`` samples are stacked, ``(2n,)``."""
-    return torch.arange(2 * n, device=device).roll(n)
+    """Where each row's other view stands when two views of ``n`` samples are stacked, ``(2n,)``; not to be changed."""
+    with torch.inference_mode(False):  # whoever asked first, autograd may save it
+        return torch.arange(2 * n, device=device).roll(n)
+
+
+def stacked(a: Tensor, b: Tensor) -> Tensor:
+    """The rows of two views of the same samples, ``(2n, d)``."""
+    if a.shape != b.shape:
+        sizes = " and ".join("x".join(map(str, view.shape)) for view in (a, b))
+        raise InputError(f"two views of the same samples must have equal shapes, got {sizes}")
+    return torch.cat([a, b])
 
 
 def others(n: int, ids: Tensor | None, device: torch.device, *, with_positive: bool) -> tuple[Drop, ...]:
     """What two stacked views of ``n`` samples drop: self and duplicates, and the positive unless ``with_positive``."""
+    if ids is None and with_positive:
+        return (Self(),)
     partner = partners(n, device)
     if ids is None:
-        return (Self(),) if with_positive else (Self(), Own(partner, mutual=True))
-    keys = ids.repeat(2)
+        return Self(), Own(partner, mutual=True)
+    keys = torch.cat([ids, ids])
     return (Same(keys, keys, keep=partner if with_positive else None, mutual=True),)
 
 
@@ -47,7 +72,7 @@ def contrast_views(
     rows: Tensor, drop: Sequence[Drop], temperature: float | Tensor, comm: Collective, similarity: str
 ) -> Tensor:
     """Each row of two stacked views against all rows that are not dropped, with its other view as the positive."""
-    target = partners(len(rows) // 2, rows.device)
+    target = partners(rows.shape[0] // 2, rows.device)
     return cross_entropy(rows, None, target, scale=1 / temperature, drop=drop, comm=comm, similarity=similarity)
 
 
@@ -68,8 +93,8 @@ def nt_xent(
     with u the rows of both views, p(i) the other view of sample i, and tau the temperature.
     Source: Chen et al., "A Simple Framework for Contrastive Learning", arXiv:2002.05709, Eq. 1.
     """
-    drop = others(len(a), ids, a.device, with_positive=True)
-    return contrast_views(torch.cat([a, b]), drop, temperature, comm, similarity)
+    drop = others(a.shape[0], ids, a.device, with_positive=True)
+    return contrast_views(stacked(a, b), drop, temperature, comm, similarity)
 
 
 @equation
@@ -79,6 +104,7 @@ def info_nce(
     negatives: Float[Tensor, "k d"] | None = None,
     *,
     temperature: float | Tensor,
+    own_negatives: Float[Tensor, "n s d"] | None = None,
     ids: Int[Tensor, " n"] | None = None,
     negative_ids: Int[Tensor, " k"] | None = None,
     comm: Collective = SINGLE,
@@ -91,18 +117,21 @@ def info_nce(
 
     With ``negatives`` c are its rows (the same on every process): MoCo's queue. Without, c are the other samples'
     positives on every process: MoCo v3, NNCLR. ``negative_ids (k,)``: rows of the bank that hold the anchor's own
-    sample are left out (needs ``ids``).
+    sample are left out (needs ``ids``). ``own_negatives`` are further negatives of each query alone: mined or mixed.
     Source: He et al., arXiv:1911.05722, Eq. 1; Chen, Xie and He, arXiv:2104.02057, Eq. 1 (without its factor 2 tau).
     """
     if negative_ids is not None and (ids is None or negatives is None):
         raise InputError("info_nce: negative_ids say whose rows the negatives are, so they need ids and negatives")
     scale = 1 / temperature
+    pull = (query * positive).sum(1) * scale
+    mine = None if own_negatives is None else log_sum((own_negatives @ query[:, :, None]).squeeze(2) * scale, 1)
     if negatives is None:
         own = torch.arange(len(query), device=query.device)
-        return cross_entropy(query, positive, own, scale=scale, drop=copies(ids), comm=comm, similarity=similarity)
+        cost = cross_entropy(query, positive, own, scale=scale, drop=copies(ids), comm=comm, similarity=similarity)
+        return cost if mine is None else combine(cost, mine - pull)
     drop = () if ids is None or negative_ids is None else (Same(ids, negative_ids),)
     repel = row_lse(query, negatives, scale=scale, drop=drop, similarity=similarity)
-    return softplus(repel - (query * positive).sum(1) * scale)
+    return softplus((repel if mine is None else combine(repel, mine)) - pull)
 
 
 @equation
@@ -126,7 +155,7 @@ def sup_con(
     positives of each other. An anchor without positives costs 0 and has no gradient (it still counts in a mean).
     Source: Khosla et al., "Supervised Contrastive Learning", arXiv:2004.11362, Eq. 2 (L_out).
     """
-    rows, keys = torch.cat(list(views)), labels.repeat(len(views))
+    rows, keys = torch.cat(list(views)), torch.cat([labels] * len(views))
     chosen = rows if anchors == "all" else views[0]
     lse = row_lse(
         chosen,
@@ -161,8 +190,8 @@ def clip(
     with x the images, y the texts, and s the (learnable) scale.
     Source: Radford et al., arXiv:2103.00020, Figure 3.
     """
-    rows, cols = both_lse(image, text, scale=scale, drop=copies(ids), comm=comm, similarity=similarity)
-    return (rows + cols) / 2 - (image * text).sum(1) * scale
+    rows, cols = both_cross_entropy(image, text, scale=scale, drop=copies(ids), comm=comm, similarity=similarity)
+    return (rows + cols) / 2
 
 
 @equation

@@ -11,6 +11,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _HALF = (torch.float16, torch.bfloat16)
+_LISTS = (list, tuple)
 _checking = False
 
 
@@ -23,7 +24,7 @@ def check_shapes(on: bool) -> None:
 def _full(value: Any) -> Any:
     if isinstance(value, Tensor):
         return value.float() if value.dtype in _HALF else value
-    if isinstance(value, list | tuple) and any(isinstance(v, Tensor) for v in value):
+    if isinstance(value, _LISTS) and any(isinstance(v, Tensor) for v in value):
         return type(value)(_full(v) for v in value)
     return value
 
@@ -43,10 +44,9 @@ def equation(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        tensors = [v for v in (*args, *kwargs.values()) if isinstance(v, Tensor)]
-        device = tensors[0].device.type if tensors else "cpu"
         body: Callable[..., R] = checked() if _checking else function
         full, named = [_full(v) for v in args], {k: _full(v) for k, v in kwargs.items()}
+        device = next((v.device.type for v in (*full, *named.values()) if isinstance(v, Tensor)), "cpu")
         if not torch.is_autocast_enabled(device):
             return body(*full, **named)
         with torch.autocast(device, enabled=False):

@@ -5,6 +5,7 @@ from likewise.similarity.mode import Mode as Mode
 from likewise.similarity.mode import using as using
 from likewise.similarity.reductions import SINGLE as SINGLE
 from likewise.similarity.reductions import attend as attend
+from likewise.similarity.reductions import both_cross_entropy as both_cross_entropy
 from likewise.similarity.reductions import both_lse as both_lse
 from likewise.similarity.reductions import combine as combine
 from likewise.similarity.reductions import cross_entropy as cross_entropy

@@ -3,6 +3,7 @@
 Candidates of other processes are gathered, with gradient. Memory is O(n m).
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,11 +11,18 @@ import torch
 from torch import Tensor
 
 from likewise.core.comm import Collective
-from likewise.similarity.rules import Rule, Term
+from likewise.similarity.rules import Drop, Rule, Term
+
+QUICK = 2**14
+"""Up to so many pairs, :func:`cross_entropy` on a CPU is quicker than any tiles: measured, forward and backward. What
+counts there is the number of operations, not their size."""
 
 
 def log_sum(logits: Tensor, dim: int, keepdim: bool = False) -> Tensor:
     """``logsumexp`` that gives ``-inf`` without gradient where every logit is ``-inf`` (or there is none)."""
+    lse = logits.logsumexp(dim, keepdim=keepdim)
+    if lse.device.type == "cpu" and not (lse == -torch.inf).any():
+        return lse
     empty = (logits == -torch.inf).all(dim, keepdim=True)
     lse = logits.masked_fill(empty, 0.0).logsumexp(dim, keepdim=True).masked_fill(empty, -torch.inf)
     return lse if keepdim else lse.squeeze(dim)
@@ -90,6 +98,25 @@ def lse(
             columnwise = log_sum(_own_columns(logits, sizes, comm), 0)
         out.append((log_sum(logits, 1), columnwise))
     return out
+
+
+def cross_entropy(
+    anchors: Tensor, candidates: Tensor, target: Tensor, scale: float | Tensor, drop: Sequence[Drop], both: bool = False
+) -> tuple[Tensor, ...]:
+    """The log-sum-exp of every anchor less the logit of its target, on a single process.
+
+    ``both``: of every candidate as well; the target of anchor i then is candidate i.
+    """
+    logits = torch.mm(anchors * scale, candidates.T)
+    for rule in drop:
+        rule.fill(logits, -torch.inf)
+    sides = [logits, logits.T] if both else [logits]
+    losses = [torch.nn.functional.cross_entropy(side, target, reduction="none") for side in sides]
+    if all(math.isfinite(loss.detach().sum()) for loss in losses):
+        return tuple(losses)
+    # some target is dropped from its sum, but subtracted all the same
+    positive = (anchors * candidates[target]).sum(1) * scale
+    return tuple(log_sum(side, 1) - positive for side in sides)
 
 
 def _own_columns(logits: Tensor, sizes: Sequence[int], comm: Collective) -> Tensor:

@@ -9,7 +9,9 @@ from likewise.core.errors import InputError, near
 
 Mode = Literal["auto", "dense", "tiled"]
 """``dense``: plain PyTorch on the whole matrix, the reference. ``tiled``: linear memory, the ring over processes.
-``auto``: as the surrounding :func:`using` says, else tiled, which is the faster one at every size."""
+``auto``: as the surrounding :func:`using` says, else whichever is quicker: tiles for all but small batches."""
+
+MODES = get_args(Mode)
 
 _default: ContextVar[Mode] = ContextVar("similarity", default="auto")
 _tile: ContextVar[int | None] = ContextVar("tile", default=None)
@@ -17,8 +19,8 @@ _tile: ContextVar[int | None] = ContextVar("tile", default=None)
 
 def checked_mode(mode: str) -> Mode:
     """``mode`` if there is such a path, else an :class:`InputError` that lists them."""
-    if mode not in get_args(Mode):
-        raise InputError(f"similarity is {mode!r}, which is no path of the reductions{near(mode, get_args(Mode))}")
+    if mode not in MODES:
+        raise InputError(f"similarity is {mode!r}, which is no path of the reductions{near(mode, MODES)}")
     return cast(Mode, mode)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from likewise.core.comm import Collective
 from likewise.similarity import dense, ring, small, tiles
-from likewise.similarity.autograd import Attend, LogSumExp, TargetDot, UnitRows, WeightedSum
+from likewise.similarity.autograd import Attend, LogSumExp, TargetDot, WeightedSum, divided
 from likewise.similarity.backends import is_eager
 from likewise.similarity.mode import forced_tile, resolve
 from likewise.similarity.rules import Bias, Drop, Rule, Term
@@ -30,7 +30,7 @@ def unit_rows(rows: Tensor) -> Tensor:
     """Rows of unit length ``(n, d)``, in float32 or better; zeros stay zeros."""
     [rows] = _full(rows)
     with _outside_autocast(rows):
-        return UnitRows.apply(rows, 1e-12)
+        return divided(rows, 1e-12)
 
 
 def row_lse(
@@ -87,16 +87,44 @@ def cross_entropy(
 
     ``inf`` never comes up: an anchor whose sum is empty gets ``-inf``.
     """
-    rows = _full(*([anchors] if candidates is None else [anchors, candidates]))
-    others = rows[1] if len(rows) > 1 else None
+    anchors, *rest = _full(anchors, *([] if candidates is None else [candidates]))
+    columns = rest[0] if rest else anchors
     with _outside_autocast(anchors):
-        if comm.world == 1 and resolve(similarity) != "dense":
-            sweep = _sweep(rows[0], others, [Term(scale, drop)], False, tile)
-            if _in_one_tile(sweep, anchors):
-                columns = None if sweep.symmetric else rows[-1]
-                return cast(Tensor, OneTile.apply(sweep, rows[0], columns, target, scale)[0])
-        positive = TargetDot.apply(rows[0], rows[-1], target, _side(tile, rows[0])) * scale
-        return row_lse(rows[0], others, scale=scale, drop=drop, comm=comm, similarity=similarity, tile=tile) - positive
+        if comm.world == 1:
+            if _is_dense(similarity, comm) or _is_quick(similarity, anchors, columns, drop, tile):
+                return dense.cross_entropy(anchors, columns, target, scale, drop)[0]
+            sweep = _sweep(anchors, rest[0] if rest else None, [Term(scale, drop)], False, tile)
+            if _in_one_tile(sweep, anchors, [scale]):
+                both_roles = None if sweep.symmetric else columns
+                return cast(Tensor, OneTile.apply(sweep, anchors, both_roles, target, scale)[0])
+        positive = TargetDot.apply(anchors, columns, target, _side(tile, anchors)) * scale
+        [(rows, _)] = _run(anchors, rest[0] if rest else None, [Term(scale, drop)], False, comm, similarity, tile)
+        return rows - positive
+
+
+def both_cross_entropy(
+    anchors: Tensor,
+    candidates: Tensor,
+    *,
+    scale: float | Tensor,
+    drop: Sequence[Drop] = (),
+    comm: Collective = SINGLE,
+    similarity: str = "auto",
+    tile: int | None = None,
+) -> tuple[Tensor, Tensor]:
+    """:func:`cross_entropy` of every anchor and of every candidate, ``(n,)`` each: row i belongs to row i.
+
+    Arguments as :func:`cross_entropy`; over processes as :func:`both_lse`.
+    """
+    anchors, candidates = _full(anchors, candidates)
+    with _outside_autocast(anchors):
+        if comm.world == 1 and _is_quick(similarity, anchors, candidates, drop, tile):
+            own = torch.arange(len(anchors), device=anchors.device)
+            rows, cols = dense.cross_entropy(anchors, candidates, own, scale, drop, both=True)
+            return rows, cols
+        [(rows, found)] = _run(anchors, candidates, [Term(scale, drop)], True, comm, similarity, tile)
+        positive = (anchors * candidates).sum(1) * scale
+        return rows - positive, cast(Tensor, found) - positive
 
 
 def both_lse(
@@ -192,6 +220,9 @@ def same_sum(
         col_keys: ``(m,)`` int64 key of each candidate.
         comm: the processes.
     """
+    if comm.world == 1 and len(row_keys) * len(col_keys) <= dense.QUICK:
+        same = row_keys[:, None] == col_keys
+        return torch.mm(same.to(candidates.dtype), candidates), same.sum(1)
     keys = torch.unique(comm.gather(torch.cat([row_keys, col_keys])))
     where = torch.searchsorted(keys, col_keys)
     total = comm.sum(candidates.new_zeros((len(keys), candidates.shape[1])).index_add(0, where, candidates))
@@ -218,6 +249,13 @@ def _outside_autocast(like: Tensor) -> AbstractContextManager[Any]:
 def _is_dense(similarity: str, comm: Collective) -> bool:
     """Whether to take the plain path: asked for, or a collective that the ring can't talk over."""
     return resolve(similarity) == "dense" or (comm.world > 1 and not ring.possible(comm))
+
+
+def _is_quick(similarity: str, anchors: Tensor, candidates: Tensor, drop: Sequence[Drop], tile: int | None) -> bool:
+    """Whether a cross entropy is quicker by the plain path. Who asks for a tile wants tiles."""
+    few = anchors.shape[0] * candidates.shape[0] <= dense.QUICK and anchors.device.type == "cpu"
+    asked = resolve(similarity) != "auto" or forced_tile(tile) is not None
+    return few and not asked and all(rule.spares() for rule in drop)
 
 
 def _sweep(anchors: Tensor, candidates: Tensor | None, terms: Sequence[Term], both: bool, tile: int | None) -> Sweep:
@@ -263,8 +301,8 @@ def _run(
             return dense.lse(anchors, columns, terms, both, comm)
         sweep = _sweep(anchors, rest[0] if rest else None, terms, both, tile)
         # processes must decide alike, whatever their numbers of rows: the one tile is for a single one
-        if comm.world == 1 and _in_one_tile(sweep, anchors):
-            out = OneTile.apply(sweep, anchors, None if sweep.symmetric else columns, None, scales[0])
+        if comm.world == 1 and _in_one_tile(sweep, anchors, scales):
+            out = OneTile.apply(sweep, anchors, None if sweep.symmetric else columns, None, *scales)
         elif len(terms) == 1 and rest and not both and _constant(columns) and not _constant(anchors):
             # the softmax mean of constant candidates is the gradient: no second sweep
             out = _attend(sweep, anchors, columns, None, scales[0], comm)[:1]
@@ -275,8 +313,8 @@ def _run(
     return [(out[k], out[len(terms) + k] if both else None) for k in range(len(terms))]
 
 
-def _in_one_tile(sweep: Sweep, anchors: Tensor) -> bool:
-    return small.fits(sweep) and is_eager(anchors.device)
+def _in_one_tile(sweep: Sweep, anchors: Tensor, scales: Sequence[float | Tensor]) -> bool:
+    return small.fits(sweep, scales) and is_eager(anchors.device)
 
 
 def _constant(rows: Tensor) -> bool:

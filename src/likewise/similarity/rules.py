@@ -46,6 +46,15 @@ class Drop(Rule):
         """All dropped pairs as a list, or None when they are too many to list."""
         return None
 
+    def spares(self) -> bool:
+        """Whether an anchor's own positive is likely to be kept; only speed depends on it."""
+        return False
+
+    def fill(self, matrix: Tensor, value: float) -> Tensor:
+        """Overwrite the dropped pairs of the whole matrix ``(n, m)``; gives the matrix."""
+        mask = self.tile(slice(0, matrix.shape[0]), slice(0, matrix.shape[1]))
+        return matrix.masked_fill_(mask.to(matrix.device), value)
+
 
 class Bias(Rule):
     """A rule that adds to the logits of pairs; ``tile`` is float, ``-inf`` drops the pair."""
@@ -63,6 +72,14 @@ class Self(Drop):
         """The diagonal."""
         i = torch.arange(min(n, m))
         return i, i
+
+    def spares(self) -> bool:
+        """Always."""
+        return True
+
+    def fill(self, matrix: Tensor, value: float) -> Tensor:
+        """Overwrite the diagonal."""
+        return matrix.fill_diagonal_(value)
 
     def tile(self, rows: slice, cols: slice) -> Tensor:
         """True on the diagonal."""
@@ -88,6 +105,10 @@ class Own(Drop):
     def pairs(self, n: int, m: int) -> Pairs:
         """One pair per anchor."""
         return torch.arange(n, device=self.index.device), self.index
+
+    def fill(self, matrix: Tensor, value: float) -> Tensor:
+        """Overwrite one number in each row."""
+        return matrix.scatter_(1, self.index[:, None], value)
 
     def tile(self, rows: slice, cols: slice) -> Tensor:
         """True at the index of each row."""
@@ -127,6 +148,10 @@ class Same(Drop):
         if self.keep is None or self.mutual is not None:
             return same and self.mutual is not False
         return same and _inverts_itself(self.keep)
+
+    def spares(self) -> bool:
+        """When it keeps a pair of each anchor."""
+        return self.keep is not None
 
     def pairs(self, n: int, m: int) -> Pairs | None:
         """Equal keys, found by sorting; None above the limit."""
