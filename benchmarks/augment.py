@@ -21,7 +21,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import venv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,33 +33,12 @@ from sklearn.datasets import load_sample_images
 from augment_peers import BATCH, BLUR_PROB, GRAY_PROB, JITTER, JITTER_PROB, SCALE, SIGMA, THREADS, measure
 from likewise.core.draws import Draws
 from likewise.views.image import two_crops
+from peers import machine, peers_python
 
 HERE = Path(__file__).resolve().parent
 SIZES = (32, 64, 96)
 OURS = "likewise, batched"
 TARGET = 5.0
-
-
-def peers_python() -> str:
-    """The interpreter of the peers' environment, made if need be; this one's if it can't be made."""
-    folder = HERE.parent / ".peers" / "augment"
-    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    wanted = (HERE / "peers-augment.txt").read_text(encoding="utf-8")
-    stamp = folder / "made-from.txt"
-    if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
-        return str(python)
-    print(f"making the peers' environment in {folder} ...")
-    torch_first = next(line for line in wanted.splitlines() if line.startswith("torch=="))
-    install = [str(python), "-m", "pip", "install", "--quiet"]
-    try:
-        venv.create(folder, with_pip=True)
-        subprocess.run([*install, torch_first], check=True)
-        subprocess.run([*install, "-r", str(HERE / "peers-augment.txt")], check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        print(f"the peers' environment can't be made ({error}): comparing with Pillow alone")
-        return sys.executable
-    stamp.write_text(wanted, encoding="utf-8")
-    return str(python)
 
 
 class Peers:
@@ -108,20 +86,13 @@ def ours(arrays: np.ndarray, size: int) -> Iterator[torch.Tensor]:
         epoch += 1
 
 
-def machine() -> dict[str, Any]:
-    name = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        name = names[0] if names else name
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    return {"cpu": name, "cores": os.cpu_count(), "load_before": load, "system": platform.platform()}
-
-
 def run(rounds: int, seconds: float) -> dict[str, Any]:
     torch.set_num_threads(THREADS)
     facts = machine()
-    peers = Peers(peers_python())
+    python = peers_python("augment")
+    if python is None:
+        print("comparing with Pillow alone")
+    peers = Peers(python or sys.executable)
     known = peers.ask(form="forms")
     forms = [OURS, *known["forms"]]
     samples: dict[int, dict[str, list[dict[str, float]]]] = {s: {f: [] for f in forms} for s in SIZES}

@@ -18,6 +18,8 @@ import torch
 from PIL import Image, ImageEnhance, ImageFilter
 from torch.utils.data import DataLoader, Dataset
 
+from peers import shim
+
 BATCH, WORKERS, THREADS = 256, 2, 2
 JITTER, JITTER_PROB, GRAY_PROB, BLUR_PROB, SIGMA, SCALE = (0.8, 0.8, 0.8, 0.2), 0.8, 0.2, 0.5, (0.1, 2.0), (0.08, 1.0)
 
@@ -99,8 +101,7 @@ def pillow(size: int) -> Callable[[Image.Image], torch.Tensor]:
 
 def torchvision(size: int, of_pictures: bool) -> Callable[[Any], torch.Tensor]:
     """torchvision's v2 transforms in the order of its references."""
-    if torch.version.cuda is None:
-        shim()
+    shim()
     import torchvision.transforms.v2 as T
 
     steps = [
@@ -114,18 +115,6 @@ def torchvision(size: int, of_pictures: bool) -> Callable[[Any], torch.Tensor]:
         T.Normalize([0.5] * 3, [0.5] * 3),
     ]
     return T.Compose(steps)
-
-
-_keep: list[Any] = []
-
-
-def shim() -> None:
-    """Declare the two operators without which torchvision doesn't import beside a CPU build of torch."""
-    if not _keep:
-        library = torch.library.Library("torchvision", "DEF")
-        for name in ("nms", "qnms"):
-            library.define(name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _keep.append(library)
 
 
 def kornia(arrays: np.ndarray, size: int) -> Iterator[torch.Tensor]:
