@@ -22,6 +22,7 @@ class Traits:
         row_independent: an embedding does not depend on the other rows of the batch (no batch norm).
         permutable: the loss does not depend on the order of the batch.
         min_batch: the smallest batch with a defined loss.
+        whole: every batch is the whole data set, a graph, which can't be cut into rows.
         needs: extras or data that have to be there, like ``"labels"`` or ``"extra:graph"``.
         memory: state beside the weights, like ``"queue"``, ``"momentum encoder"``, ``"prototypes"``.
     """
@@ -31,6 +32,7 @@ class Traits:
     row_independent: bool = False
     permutable: bool = True
     min_batch: int = 2
+    whole: bool = False
     needs: tuple[str, ...] = ()
     memory: tuple[str, ...] = ()
 

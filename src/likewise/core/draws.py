@@ -32,8 +32,8 @@ class Draws:
 
     def __init__(self, seed: int, epoch: int, ids: Tensor) -> None:
         start = torch.tensor([seed, epoch], dtype=torch.int64, device=ids.device)
-        key = _mix(_mix(start[0] + _GOLDEN) + start[1])
-        self._keys = _mix(_mix(ids + _GOLDEN) ^ key)
+        self._base = _mix(_mix(start[0] + _GOLDEN) + start[1])
+        self._keys = _mix(_mix(ids + _GOLDEN) ^ self._base)
         self._calls = 0
 
     def __len__(self) -> int:
@@ -46,9 +46,19 @@ class Draws:
 
     def fork(self, name: str) -> "Draws":
         """An independent stream for the same samples: one per view, so that adding a view changes no other."""
-        out = object.__new__(Draws)
-        out._keys, out._calls = _mix(self._keys + zlib.crc32(name.encode()) * 2 + 1), 0
-        return out
+        step = zlib.crc32(name.encode()) * 2 + 1
+        return _stream(_mix(self._keys + step), _mix(self._base + step))
+
+    def pairs(self, rows: Tensor, cols: Tensor) -> "Draws":
+        """A stream for ordered pairs of the samples at ``rows (p,)`` and ``cols (p,)``: the edges of a graph.
+
+        A pair gets the same draws wherever its samples stand, and whatever other pairs there are.
+        """
+        return _stream(_mix(_mix(self._keys[rows]) + self._keys[cols]), self._base)
+
+    def others(self, ids: Tensor) -> "Draws":
+        """A stream for things beside the samples, ``ids (k,)`` int64, say the columns of a feature matrix."""
+        return _stream(_mix(_mix(ids + _GOLDEN) ^ self._base), self._base)
 
     def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
         """``(n, *shape)`` float32, uniform in ``[low, high)``."""
@@ -71,3 +81,9 @@ class Draws:
     def integers(self, high: int, *shape: int) -> Tensor:
         """``(n, *shape)`` int64, uniform in ``0 .. high - 1``; ``high`` is at most 2^24."""
         return (self.uniform(*shape) * high).long().clamp_max(high - 1)
+
+
+def _stream(keys: Tensor, base: Tensor) -> Draws:
+    out = object.__new__(Draws)
+    out._keys, out._base, out._calls = keys, base, 0
+    return out
