@@ -75,12 +75,13 @@ def masked(
 
 @triton.jit
 def sums_kernel(
-    left, right, row_keys, col_keys, col_bias, scales, items, row_out, col_out, num_rows, num_cols, width, num_items,
+    left, right, row_keys, col_keys, col_bias, scales, shift, items, row_out, col_out,
+    num_rows, num_cols, width, num_items,
     RULES: tl.constexpr, PRODUCT: tl.constexpr, RUNNING: tl.constexpr, COLUMNS: tl.constexpr, MIRRORED: tl.constexpr,
     SWAPPED: tl.constexpr, EVEN: tl.constexpr, WHOLE: tl.constexpr, PRECISION: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    """Sums of ``2^logits`` over columns, and over rows if ``COLUMNS``; base-2 log-sum-exps over columns if ``RUNNING``.
+    """Sums of ``2^(logits - shift)`` over columns, and over rows if ``COLUMNS``; base-2 log-sum-exps if ``RUNNING``.
 
     A program takes every ``num_programs``-th item: a row block, and a run of column blocks. The sums of an item's rows
     go to a line of ``row_out`` that is its own; sums over rows go to the program's own line of ``col_out``, which it
@@ -111,12 +112,12 @@ def sums_kernel(
                 tile = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)
             if SWAPPED:
                 logits = masked(
-                    tile, scale, 0.0, cols[None, :], rows[:, None], num_cols, num_rows,
+                    tile, scale, shift, cols[None, :], rows[:, None], num_cols, num_rows,
                     row_keys, col_keys, col_bias, RULES, EVEN,
                 )  # fmt: skip
             else:
                 logits = masked(
-                    tile, scale, 0.0, rows[:, None], cols[None, :], num_rows, num_cols,
+                    tile, scale, shift, rows[:, None], cols[None, :], num_rows, num_cols,
                     row_keys, col_keys, col_bias, RULES, EVEN,
                 )  # fmt: skip
             if RUNNING:
@@ -209,6 +210,6 @@ def pull_kernel(
     e = chunk + tl.arange(0, BLOCK_E)
     where = out + (part.to(tl.int64) * num_rows + rows)[:, None] * other_width + e[None, :]
     tl.store(where, total, mask=(rows < num_rows)[:, None] & (e < other_width)[None, :])
-    if LEARNED:  # noqa: SIM102: one is a constant of the compiler, the other a value of the program
-        if chunk == 0:
-            tl.store(scale_out + item * len(TERMS) + numbers, tl.sum(learned, 0)[None, :], mask=numbers < len(TERMS))
+    if LEARNED:
+        inside = numbers < tl.where(chunk == 0, len(TERMS), 0)
+        tl.store(scale_out + item * len(TERMS) + numbers, tl.sum(learned, 0)[None, :], mask=inside)

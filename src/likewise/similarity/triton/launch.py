@@ -1,4 +1,4 @@
-"""How the kernels are started: operands, sizes of blocks, the order of the tiles, and the buffers they write to."""
+"""How the kernels are started: operands, the order of the tiles, and the buffers that they write to."""
 
 import functools
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from likewise.similarity.tiles import Sweep
+from likewise.similarity.triton.blocks import Blocks, choose, interpreted, power, pull_blocks, sums_blocks
 from likewise.similarity.triton.kernels import pull_kernel, sums_kernel
 from likewise.similarity.triton.lowering import Lowered, RuleCode
 from likewise.similarity.walk import LN2, LOG2E
@@ -30,9 +31,14 @@ class Operands:
     dtype: torch.dtype
     precision: str = "ieee"
 
+    @property
+    def half(self) -> bool:
+        """Whether they take two bytes each."""
+        return self.dtype != torch.float32
+
     def on(self, device: torch.device) -> str:
         """The precision as the kernels take it; the interpreter has no products in half precision."""
-        return "widened" if device.type == "cpu" and self.dtype != torch.float32 else self.precision
+        return "widened" if device.type == "cpu" and self.half else self.precision
 
 
 def forward_operands(sweep: Sweep) -> Operands:
@@ -49,54 +55,6 @@ def backward_operands(sweep: Sweep) -> Operands:
     """As forward, but float16 rows go as tf32, which holds them exactly: gradients leave the range of float16."""
     found = forward_operands(sweep)
     return Operands(torch.float32, "tf32") if found.dtype == torch.float16 else found
-
-
-@dataclass(frozen=True)
-class Blocks:
-    """Sizes of a kernel's blocks, and how it is run.
-
-    Attributes:
-        rows: rows of a tile.
-        cols: columns of a tile.
-        dim: how much of the rows' width a product takes at a time.
-        out: how much of the result's width a program has (``pull``).
-        warps: per program.
-        stages: of the pipeline of loads.
-    """
-
-    rows: int
-    cols: int
-    dim: int
-    out: int
-    warps: int
-    stages: int
-
-
-def power(width: int) -> int:
-    """The next power of two; at least 16, the least that a matrix product takes."""
-    return max(16, 1 << (width - 1).bit_length())
-
-
-def sums_blocks(width: int, operands: Operands, device: torch.device) -> Blocks:
-    """Blocks of the forward sweep: whole rows stay on the chip while they are narrow."""
-    if device.type == "cpu":
-        return Blocks(16, 16, 16 if width > 32 else power(width), 16, 1, 1)
-    half = operands.dtype != torch.float32
-    whole = power(width) <= (256 if half else 128)
-    dim = power(width) if whole else 64 if half else 32
-    return Blocks(128, 128, dim, 16, 8, 3 if dim <= 128 else 2)
-
-
-def pull_blocks(width: int, other_width: int, operands: Operands, device: torch.device) -> Blocks:
-    """Blocks of the backward sweep, whose result stays in registers."""
-    if device.type == "cpu":
-        return Blocks(16, 16, 16 if width > 32 else power(width), 32, 1, 1)
-    half = operands.dtype != torch.float32
-    out = min(power(other_width), 512 if half else 256)
-    whole = power(width) <= (512 if half else 256)
-    dim = power(width) if whole else 64 if half else 32
-    rows = 128 if out <= 128 else 64
-    return Blocks(rows, 64 if half or dim <= 128 else 32, dim, out, 8, 2)
 
 
 @functools.lru_cache(maxsize=64)
@@ -135,35 +93,45 @@ def sums(
     rules: tuple[RuleCode, ...],
     operands: Operands,
     *,
+    shift: float = 0.0,
     product: bool = True,
     running: bool = False,
     columns: bool = False,
     mirrored: bool = False,
     swapped: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Sums of ``2^logits`` of rows ``(n,)`` and, if ``columns``, of columns ``(m,)``; see ``sums_kernel``.
+    """Sums of ``2^(logits - shift)`` of rows ``(n,)`` and, if ``columns``, of columns ``(m,)``; see ``sums_kernel``.
 
     ``running``: base-2 log-sum-exps of rows instead. ``scale``: base-2 logits per product, one element.
     """
     device, width, num_rows, num_cols = left.device, left.shape[1], len(left), len(right)
-    blocks, programs = sums_blocks(width, operands, device), num_programs(device)
-    row_blocks, col_blocks = -(-num_rows // blocks.rows), -(-num_cols // blocks.cols)
-    parts = _parts(row_blocks, col_blocks, 8 * programs, blocks.cols * width * left.element_size())
-    items = runs(row_blocks, col_blocks, mirrored, parts, device)
-    programs = min(programs, len(items))
-    row_out = left.new_full((parts, num_rows), -torch.inf if running else 0.0, dtype=torch.float32)
-    col_out = left.new_zeros((programs, num_cols) if columns else (1, 1), dtype=torch.float32)
-    sums_kernel[(programs,)](
-        left, right, lowered.row_keys, lowered.col_keys, lowered.col_bias, scale, items, row_out, col_out,
-        num_rows, num_cols, width, len(items),
-        RULES=rules, PRODUCT=product, RUNNING=running, COLUMNS=columns, MIRRORED=mirrored, SWAPPED=swapped,
-        EVEN=num_rows % blocks.rows == 0 and num_cols % blocks.cols == 0, WHOLE=blocks.dim >= width,
-        PRECISION=operands.on(device), BLOCK_M=blocks.rows, BLOCK_N=blocks.cols, BLOCK_D=blocks.dim,
-        num_warps=blocks.warps, num_stages=blocks.stages,
-    )  # fmt: skip
-    if running:
-        return (row_out * LN2).logsumexp(0) * LOG2E if parts > 1 else row_out[0], col_out
-    return row_out.sum(0), col_out.sum(0)
+
+    def start(blocks: Blocks) -> tuple[Tensor, Tensor]:
+        programs, row_blocks, col_blocks = (
+            num_programs(device),
+            -(-num_rows // blocks.rows),
+            -(-num_cols // blocks.cols),
+        )
+        parts = _parts(row_blocks, col_blocks, 8 * programs, blocks.cols * width * left.element_size())
+        items = runs(row_blocks, col_blocks, mirrored, parts, device)
+        programs = min(programs, len(items))
+        row_out = left.new_full((parts, num_rows), -torch.inf if running else 0.0, dtype=torch.float32)
+        col_out = left.new_zeros((programs, num_cols) if columns else (1, 1), dtype=torch.float32)
+        sums_kernel[(programs,)](
+            left, right, lowered.row_keys, lowered.col_keys, lowered.col_bias, scale, shift, items, row_out, col_out,
+            num_rows, num_cols, width, len(items),
+            RULES=rules, PRODUCT=product, RUNNING=running, COLUMNS=columns, MIRRORED=mirrored, SWAPPED=swapped,
+            EVEN=num_rows % blocks.rows == 0 and num_cols % blocks.cols == 0, WHOLE=blocks.dim >= width,
+            PRECISION=operands.on(device), BLOCK_M=blocks.rows, BLOCK_N=blocks.cols, BLOCK_D=blocks.dim,
+            num_warps=blocks.warps, num_stages=blocks.stages,
+        )  # fmt: skip
+        if running:
+            return (row_out * LN2).logsumexp(0) * LOG2E if parts > 1 else row_out[0], col_out
+        return row_out.sum(0), col_out.sum(0)
+
+    choices = interpreted(width) if device.type == "cpu" else sums_blocks(width, operands.half, square=mirrored)
+    key = ("sums", device, *(power(n) for n in (num_rows, num_cols)), width, operands, running, columns, mirrored)
+    return choose(key, choices, start, pairs=num_rows * num_cols)
 
 
 @dataclass(frozen=True)
@@ -212,30 +180,36 @@ def pull(
     width, other_width = left.shape[1], other.shape[1]
     more_left, more_right = (left, right) if more is None else more
     more_width, terms = more_left.shape[1], len(rules)
-    blocks = pull_blocks(width, other_width, operands, device)
-    more_dim = pull_blocks(more_width, other_width, operands, device).dim
-    row_blocks, col_blocks, chunks = (
-        -(-size // block)
-        for size, block in ((num_rows, blocks.rows), (num_cols, blocks.cols), (other_width, blocks.out))
-    )
-    parts = min(col_blocks, -(-2 * num_programs(device) // (row_blocks * chunks)))
-    items = runs(row_blocks, col_blocks, False, parts, device)
-    parts = len(items) // row_blocks
-    out = left.new_empty((parts, num_rows, other_width), dtype=torch.float32)
-    scale_out = out.new_empty((len(items), terms))
+    shared = other is right and more is None
     unused = weights.factors
     sides = (weights.anchor_lse, weights.anchors, weights.candidate_lse, weights.candidates, weights.offset)
-    pull_kernel[(len(items), chunks)](
-        left, right, other, more_left, more_right, out, lowered.row_keys, lowered.col_keys, lowered.col_bias,
-        scales, weights.factors, unused if weights.shifts is None else weights.shifts,
-        *(unused if x is None else x for x in sides), items, scale_out,
-        num_rows, num_cols, width, other_width, more_width,
-        TERMS=rules, LEARNED=learned, SHIFTED=weights.shifts is not None, BY_ANCHOR=weights.anchors is not None,
-        BY_CANDIDATE=weights.candidates is not None, MORE=more is not None, SWAPPED=swapped,
-        EVEN=num_rows % blocks.rows == 0 and num_cols % blocks.cols == 0, WHOLE=blocks.dim >= width,
-        MORE_WHOLE=more_dim >= more_width, SHARED=other is right and blocks.dim == blocks.out >= width,
-        PRECISION=operands.on(device), BLOCK_M=blocks.rows, BLOCK_N=blocks.cols, BLOCK_D=blocks.dim,
-        BLOCK_E=blocks.out, BLOCK_F=more_dim, BLOCK_K=1 << (terms - 1).bit_length(),
-        num_warps=blocks.warps, num_stages=blocks.stages,
-    )  # fmt: skip
-    return out.sum(0) if parts > 1 else out[0], scale_out.sum(0)
+
+    def start(blocks: Blocks) -> tuple[Tensor, Tensor]:
+        row_blocks, col_blocks, chunks = (
+            -(-size // block)
+            for size, block in ((num_rows, blocks.rows), (num_cols, blocks.cols), (other_width, blocks.out))
+        )
+        parts = min(col_blocks, -(-2 * num_programs(device) // (row_blocks * chunks)))
+        items = runs(row_blocks, col_blocks, False, parts, device)
+        parts, more_dim = len(items) // row_blocks, min(blocks.dim, power(more_width))
+        out = left.new_empty((parts, num_rows, other_width), dtype=torch.float32)
+        scale_out = out.new_empty((len(items) if learned else 0, terms))
+        pull_kernel[(len(items), chunks)](
+            left, right, other, more_left, more_right, out, lowered.row_keys, lowered.col_keys, lowered.col_bias,
+            scales, weights.factors, unused if weights.shifts is None else weights.shifts,
+            *(unused if x is None else x for x in sides), items, scale_out if learned else unused,
+            num_rows, num_cols, width, other_width, more_width,
+            TERMS=rules, LEARNED=learned, SHIFTED=weights.shifts is not None, BY_ANCHOR=weights.anchors is not None,
+            BY_CANDIDATE=weights.candidates is not None, MORE=more is not None, SWAPPED=swapped,
+            EVEN=num_rows % blocks.rows == 0 and num_cols % blocks.cols == 0, WHOLE=blocks.dim >= width,
+            MORE_WHOLE=more_dim >= more_width, SHARED=shared and blocks.dim == blocks.out >= width,
+            PRECISION=operands.on(device), BLOCK_M=blocks.rows, BLOCK_N=blocks.cols, BLOCK_D=blocks.dim,
+            BLOCK_E=blocks.out, BLOCK_F=more_dim, BLOCK_K=1 << (terms - 1).bit_length(),
+            num_warps=blocks.warps, num_stages=blocks.stages,
+        )  # fmt: skip
+        return out.sum(0) if parts > 1 else out[0], scale_out.sum(0)
+
+    choices = interpreted(width) if device.type == "cpu" else pull_blocks(width, other_width, operands.half, shared)
+    sizes = (power(num_rows), power(num_cols), width, other_width, more_width)
+    key = ("pull", device, *sizes, operands, terms, shared, more is not None)
+    return choose(key, choices, start, pairs=num_rows * num_cols)

@@ -1,14 +1,16 @@
 r"""The sweeps of :class:`likewise.similarity.backends.Kernels` by the two Triton kernels.
 
-The logits are in base 2. Where no logit can be far from 0 (rows of unit length and a temperature of 0.02 or more),
-one sweep sums their powers of two over rows and columns; else rows have running maxima, and columns get a sweep of
-their own. Gradients are sweeps in which the program that owns a row block computes its tiles again:
+The logits are in base 2. One sweep sums their powers of two over rows and columns, relative to one shift: 0 where no
+logit can be far from it (rows of unit length, and a temperature of 0.02 or more), else a guess that is checked
+afterwards. Where it fails, rows get a sweep with running maxima, and columns another. Gradients are sweeps in which
+the program that owns a row block computes its tiles again:
 
 .. math::  \frac{\partial L}{\partial a_i} = \sum_j \sum_k s_k \, p^k_{ij} (\ldots)\, c_j
 
 so those of anchors and of candidates are the same kernel with the roles swapped, and so is the mean of an attention.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,11 +19,11 @@ from torch import Tensor
 
 from likewise.similarity import attention, backward, forward
 from likewise.similarity.backward import Grads, Needs, common_shift
-from likewise.similarity.forward import Trace
+from likewise.similarity.forward import Trace, guess_shifts, in_reach
 from likewise.similarity.tiles import Sweep
 from likewise.similarity.triton.launch import Operands, Weights, backward_operands, forward_operands, pull, sums
 from likewise.similarity.triton.lowering import Lowered, lower
-from likewise.similarity.walk import LN2, LOG2E, LOWEST, Scales, Sums
+from likewise.similarity.walk import LN2, LOG2E, LOWEST, Scales, Sums, Walk
 
 
 def lse_forward(
@@ -33,10 +35,13 @@ def lse_forward(
         return forward.lse_forward(sweep, anchors, candidates, scales, keep=keep)
     operands = forward_operands(sweep)
     left, right = _cast(operands, anchors, candidates)
+    # a walk of no terms: it guesses shifts, and judges sums, without sorting the dropped pairs
+    walk = Walk(sweep, anchors, candidates, scales, [])
     reach = anchors.norm(dim=1).amax() * candidates.norm(dim=1).amax()
     rows, cols = [], []
     for k, scale in enumerate(scales):
-        by_row, by_col = _log_sums(sweep, left, right, scale, k, lowered, operands, reach)
+        walk.terms, walk.scales = [k], {k: scale * LOG2E}
+        by_row, by_col = _log_sums(walk, k, left, right, lowered, operands, reach)
         rows.append(by_row)
         if sweep.both:
             cols.append(by_col)
@@ -44,29 +49,24 @@ def lse_forward(
 
 
 def _log_sums(
-    sweep: Sweep,
-    left: Tensor,
-    right: Tensor,
-    scale: float | Tensor,
-    k: int,
-    lowered: Lowered,
-    operands: Operands,
-    reach: Tensor,
+    walk: Walk, k: int, left: Tensor, right: Tensor, lowered: Lowered, operands: Operands, reach: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Natural log-sum-exps of the rows and columns of one term."""
-    rules, factor = lowered.terms[k], _base2([scale], left.device)
-    product = _counts(scale)
-    if _near(scale, k, lowered, reach):
-        by_row, by_col = sums(
-            left, right, factor, lowered, rules, operands,
-            product=product, columns=sweep.both or sweep.symmetric, mirrored=sweep.symmetric,
-        )  # fmt: skip
-        if sweep.symmetric:
-            by_row = by_col = by_row + by_col
-        return by_row.log(), by_col.log()
-    by_row, by_col = sums(left, right, factor, lowered, rules, operands, product=product, running=True)
+    sweep, rules, scale = walk.sweep, lowered.terms[k], walk.scales[k]
+    run = functools.partial(
+        sums, lowered=lowered, rules=rules, operands=operands, scale=_stacked([scale], left.device),
+        product=_counts(scale),
+    )  # fmt: skip
+    near = _near(scale, k, lowered, reach)
+    shift = 0.0 if near else guess_shifts(walk)[k]
+    by_row, by_col = run(left, right, shift=shift, columns=sweep.both or sweep.symmetric, mirrored=sweep.symmetric)
+    if sweep.symmetric:
+        by_row += by_col
+    if near or all(in_reach(walk, k, x, shift) for x in ((by_row, by_col) if sweep.both else (by_row,))):
+        return (by_row.log2_() + shift) * LN2, (by_col.log2_() + shift) * LN2
+    by_row, _ = run(left, right, running=True)
     if sweep.both:
-        by_col, _ = sums(right, left, factor, lowered, rules, operands, product=product, running=True, swapped=True)
+        by_col, _ = run(right, left, running=True, swapped=True)
     return by_row * LN2, by_col * LN2
 
 
@@ -77,7 +77,7 @@ def _counts(scale: float | Tensor) -> bool:
 
 def _near(scale: float | Tensor, k: int, lowered: Lowered, reach: Tensor) -> bool:
     """Whether no base-2 logit can be so far from 0 that sums of powers of two lose anything."""
-    far = reach * (scale.abs() if isinstance(scale, Tensor) else abs(scale)) * LOG2E
+    far = reach * (scale.abs() if isinstance(scale, Tensor) else abs(scale))
     for kind, _, slot, _ in lowered.terms[k]:
         if kind == "columns":
             far = far + lowered.col_bias[slot].abs().amax()
@@ -104,8 +104,8 @@ def lse_backward(
         return None, None, d_scales
     operands = backward_operands(sweep)
     left, right = _cast(operands, anchors, candidates)
-    base2, rules = _base2([scales[k] for k in terms], left.device), tuple(lowered.terms[k] for k in terms)
-    weights = _weights(sweep, terms, base2 * LN2, lses, grads)
+    factors, rules = _stacked([scales[k] for k in terms], left.device), tuple(lowered.terms[k] for k in terms)
+    base2, weights = factors * LOG2E, _weights(sweep, terms, factors, lses, grads)
     learned = any(needs.scales[k] for k in terms)
     d_anchors = d_candidates = None
     if needs.anchors or learned:
@@ -171,7 +171,7 @@ def attend_forward(
     [lse], operands = rows, backward_operands(sweep)
     left, right = _cast(operands, anchors, candidates)
     carried = right if values is candidates else _cast(operands, values)[0]
-    base2 = _base2([scale], left.device)
+    base2 = _stacked([scale], left.device) * LOG2E
     weights = _probabilities(lse)
     mean, _ = pull(left, right, carried, base2, lowered, lowered.terms, operands, weights)
     return lse, mean
@@ -197,7 +197,7 @@ def attend_backward(
         )
     operands = backward_operands(sweep)
     left, right, carried, pulls = _cast(operands, anchors, candidates, values, grad_mean)
-    base2, plain = _base2([scale], left.device), _probabilities(lse)
+    base2, plain = _stacked([scale], left.device) * LOG2E, _probabilities(lse)
     offset = (grad_lse - (grad_mean * mean).sum(1))[None]
     moved = Weights(plain.factors, plain.anchors, anchor_lse=plain.anchor_lse, offset=offset)
     rules, d_candidates, d_values = lowered.terms, None, None
@@ -219,10 +219,9 @@ def _probabilities(lse: Tensor) -> Weights:
     return Weights(lse.new_ones(1), (~empty).to(lse.dtype)[None], anchor_lse=relative)
 
 
-def _base2(scales: Scales, device: torch.device) -> Tensor:
-    """Base-2 logits per product, ``(terms,)`` float32."""
-    found = [torch.as_tensor(scale, dtype=torch.float32, device=device).reshape(()) for scale in scales]
-    return torch.stack(found) * LOG2E
+def _stacked(scales: Scales, device: torch.device) -> Tensor:
+    """``(terms,)`` float32."""
+    return torch.stack([torch.as_tensor(scale, dtype=torch.float32, device=device).reshape(()) for scale in scales])
 
 
 def _cast(operands: Operands, *rows: Tensor) -> list[Tensor]:
