@@ -168,7 +168,8 @@ def tables(record: Record) -> Iterator[tuple[str, Table]]:
 
 def markdown(record: Record) -> str:
     """The results as tables for a page."""
-    parts = [f"Time and extra memory of one forward and backward pass. {rates(record)}. {packages(record)}.\n"]
+    parts = ["![Time and extra memory against rows](similarity.png)\n"]
+    parts += [f"Time and extra memory of one forward and backward pass. {rates(record)}. {packages(record)}.\n"]
     for title, table in tables(record):
         parts += [f"**{title}**\n", "| " + " | ".join(table.header()) + " |", "|---" * len(table.header()) + "|"]
         parts += ["| " + " | ".join(line) + " |" for line in table.lines()]
@@ -183,6 +184,8 @@ def show(record: Record) -> None:
     from rich.table import Table as Grid
 
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=180)
     for title, table in tables(record):
         grid = Grid(title=title, title_justify="left")
         for name in table.header():
@@ -210,8 +213,8 @@ def draw(record: Record, path: Path, dim: int = 128) -> None:
     import matplotlib.pyplot as plt
 
     found = list(tables(record))
-    if not found:
-        return
+    if len({rows for _, table in found for _, rows in table.results}) < 2:
+        return  # no line to draw
     names = list(dict.fromkeys(form for _, table in found for form in table.forms))
     ours, plain = colours()[0], "#55606d"
     rest = iter(colours()[1:])

@@ -68,17 +68,31 @@ def mathematics(text: str) -> str:
     return re.sub(r"\$\$\n(.*?)\n\$\$", drawn, text, flags=re.DOTALL)
 
 
+def results(text: str) -> str:
+    """A page with the results of benchmarks in their places, once there are any."""
+
+    def found(place: re.Match[str]) -> str:
+        path = ROOT / place[1]
+        return path.read_text(encoding="utf-8").replace("](", "](images/") if path.is_file() else ""
+
+    return re.sub(r"<!-- (benchmarks/results/\w+\.md) -->", found, text)
+
+
 def build(site: Path = SITE) -> None:
     """Lay the site's sources out for mkdocs."""
     shutil.rmtree(site, ignore_errors=True)
     shutil.copytree(ROOT / "docs", site)
+    for page in site.glob("*.md"):
+        page.write_text(mathematics(results(page.read_text(encoding="utf-8"))), encoding="utf-8")
+    for picture in (ROOT / "benchmarks" / "results").glob("*.png"):
+        shutil.copy(picture, site / "images")
     (site / "commands.md").write_text(commands(), encoding="utf-8")
     folder = site / "methods"
     folder.mkdir()
     (folder / "index.md").write_text(method_index(), encoding="utf-8")
-    results = read_results(ROOT / "benchmarks" / "claims")
+    ledger = read_results(ROOT / "benchmarks" / "claims")
     for slug, listing in registry.listings().items():
-        (folder / f"{slug}.md").write_text(mathematics(method_page(listing, results)), encoding="utf-8")
+        (folder / f"{slug}.md").write_text(mathematics(method_page(listing, ledger)), encoding="utf-8")
     for name in ("CHANGELOG", "CONTRIBUTING"):
         text = (ROOT / f"{name}.md").read_text(encoding="utf-8")
         (site / f"{name.lower()}.md").write_text(re.sub(r"\]\(docs/", "](", text), encoding="utf-8")
