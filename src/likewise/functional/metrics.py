@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from likewise.functional.precision import equation
+
 Number = Float[Tensor, ""]
 
 
@@ -230,6 +232,7 @@ def logit_statistics(logits: Float[Tensor, "n m"], positive: Bool[Tensor, "n m"]
 # --- neighbours -----------------------------------------------------------------------------------------------------
 
 
+@equation
 @torch.no_grad()
 def nearest(
     query: Float[Tensor, "m d"],
@@ -237,6 +240,7 @@ def nearest(
     k: int,
     *,
     exclude: Int[Tensor, " m"] | None = None,
+    same: tuple[Int[Tensor, " m"], Int[Tensor, " n"]] | None = None,
     block: int = 1024,
 ) -> tuple[Float[Tensor, "m k"], Int[Tensor, "m k"]]:
     """The ``k`` rows of the gallery with the largest cosine, best first, in tiles over both sides.
@@ -246,6 +250,7 @@ def nearest(
         gallery: where they are looked for.
         k: how many.
         exclude: position in the gallery that each query must not find (itself).
+        same: keys of the queries and of the gallery; rows with a query's key come last, with cosine ``-inf``.
         block: queries at a time; sixteen times as many of the gallery.
 
     Returns:
@@ -265,6 +270,8 @@ def nearest(
                 own = exclude[rows] - columns.start
                 inside = ((own >= 0) & (own < cosine.shape[1])).nonzero().flatten()
                 cosine[inside, own[inside]] = -torch.inf
+            if same is not None:
+                cosine.masked_fill_(same[0][rows, None] == same[1][None, columns], -torch.inf)
             top, at = cosine.topk(min(k, cosine.shape[1]), dim=1)
             best, pick = torch.cat([best, top], 1).topk(min(k, best.shape[1] + top.shape[1]), dim=1)
             where = torch.cat([where, at + columns.start], 1).gather(1, pick)

@@ -56,6 +56,21 @@ class NTXent(Loss):
         ).mean()
 
 
+class NodeNTXent(Loss):
+    """Contrast of a graph's nodes in two views, the mean over nodes: :func:`likewise.functional.node_nt_xent`."""
+
+    temperature: float
+
+    def __init__(self, temperature: float = 0.4, *, similarity: str = "auto") -> None:
+        super().__init__(similarity, temperature=temperature)
+
+    def forward(self, a: Tensor, b: Tensor, *, bias: Tensor | None = None) -> Tensor:
+        """The loss of two views ``(n, d)`` of the same nodes; ``bias (n,)`` is added to each node's cosines."""
+        return equations.node_nt_xent(
+            unit_rows(a), unit_rows(b), temperature=self.temperature, bias=bias, similarity=self.similarity
+        ).mean()
+
+
 class DCL(Loss):
     """Decoupled contrastive loss, with ``sigma`` its weighted form DCLW: :func:`likewise.functional.decoupled_nce`.
 
@@ -162,16 +177,21 @@ class InfoNCE(Loss):
         positive: Tensor,
         negatives: Tensor | None = None,
         *,
+        own_negatives: Tensor | None = None,
         ids: Tensor | None = None,
         negative_ids: Tensor | None = None,
         comm: Collective = SINGLE,
     ) -> Tensor:
-        """The loss of queries and positives ``(n, d)``, and a bank ``negatives (k, d)`` with ``negative_ids (k,)``."""
+        """The loss of queries and positives ``(n, d)``, and a bank ``negatives (k, d)`` with ``negative_ids (k,)``.
+
+        ``own_negatives (n, s, d)`` are further negatives of each query alone.
+        """
         loss = equations.info_nce(
             unit_rows(query),
             unit_rows(positive),
             None if negatives is None else unit_rows(negatives),
             temperature=self.temperature,
+            own_negatives=None if own_negatives is None else unit_rows(own_negatives),
             ids=ids,
             negative_ids=negative_ids,
             comm=comm,

@@ -8,7 +8,7 @@ from likewise.core.errors import InputError
 
 
 class Queue(nn.Module):
-    """First in, first out: the newest ``size`` rows, on every process the same.
+    """First in, first out: the newest ``size`` rows and whose they are, on every process the same.
 
     Write gathered rows only: data-parallel training keeps one copy of every buffer, so rows of one process alone
     would be lost. The objective reads, ``after_update`` writes.
@@ -19,6 +19,7 @@ class Queue(nn.Module):
     """
 
     rows: Tensor
+    ids: Tensor
     written: Tensor
 
     def __init__(self, size: int, dim: int) -> None:
@@ -27,6 +28,7 @@ class Queue(nn.Module):
             raise InputError(f"a queue needs room for at least one row, got size {size}")
         # random unit rows until they are overwritten, as in MoCo's and NNCLR's code
         self.register_buffer("rows", F.normalize(torch.randn(size, dim), dim=1))
+        self.register_buffer("ids", torch.full((size,), -1))
         self.register_buffer("written", torch.zeros(1, dtype=torch.int64))
 
     def __len__(self) -> int:
@@ -38,10 +40,14 @@ class Queue(nn.Module):
         return self.rows
 
     @torch.no_grad()
-    def write(self, rows: Tensor) -> None:
-        """Replace the oldest rows by ``rows (n, dim)``; of more than ``size``, the last ones stay."""
+    def write(self, rows: Tensor, ids: Tensor | None = None) -> None:
+        """Replace the oldest rows by ``rows (n, dim)``; of more than ``size``, the last ones stay.
+
+        ``ids (n,)`` are the samples that they belong to; :attr:`ids` holds -1 where nobody said.
+        """
         size, n = self.rows.shape[0], len(rows)
         # the ring pointer is a tensor, so that a device never has to wait for it
         places = (self.written + torch.arange(n, device=self.rows.device)) % size
         self.rows[places[-size:]] = rows[-size:].to(self.rows)
+        self.ids[places[-size:]] = -1 if ids is None else ids[-size:].to(self.ids)
         self.written += n

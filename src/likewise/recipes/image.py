@@ -9,7 +9,7 @@ from typing import Any
 from likewise.core.recipe import Recipe, spec
 from likewise.data.sources import digits, fashion_mnist, image_folder
 from likewise.parts.encoders import ConvNet, resnet50
-from likewise.parts.optimizers import adam, lars
+from likewise.parts.optimizers import adam, lars, sgd
 from likewise.parts.schedules import cosine, linear_scale
 from likewise.views.image import moco_v2_views, simclr_views
 
@@ -77,3 +77,28 @@ def imagenet(method: type, /, *, batch: int, epochs: int, rate: float = 0.3, **c
         "precision": "bf16-mixed",
     }
     return _recipe(method, base, changes)
+
+
+def tiny_moco(method: type, /, **changes: Any) -> Recipe:
+    """:func:`tiny_images` for methods on MoCo: its views and SGD, a short queue."""
+    base: dict[str, Any] = {"dim": 16, "queue_size": 100, "momentum": 0.9, "norm_groups": 2}
+    base |= {"views": PLAIN_UNFLIPPED, "optimizer": spec(sgd, lr=0.05)}
+    return tiny_images(method, **{**base, **changes})
+
+
+def small_moco(method: type, /, **changes: Any) -> Recipe:
+    """:func:`small_images` for methods on MoCo: its views and SGD, a queue and a momentum for a short run."""
+    base: dict[str, Any] = {"dim": 64, "queue_size": 2048, "momentum": 0.99, "norm_groups": 4}
+    base |= {"views": PLAIN, "optimizer": spec(sgd, lr=0.06, weight_decay=5e-4), "schedule": spec(cosine)}
+    return small_images(method, **{**base, **changes})
+
+
+def imagenet_moco(method: type, /, **changes: Any) -> Recipe:
+    """:func:`imagenet` for methods on MoCo v2, as in its code: SGD at batch 256, 200 epochs."""
+    base: dict[str, Any] = {
+        "encoder": spec(resnet50, zero_init=False),
+        "views": spec(moco_v2_views),
+        "optimizer": spec(sgd, lr=0.03, weight_decay=1e-4, decay_all=True),
+        "schedule": spec(cosine),
+    }
+    return imagenet(method, batch=256, epochs=200, **{**base, **changes})

@@ -1,25 +1,13 @@
 """MoCo v2: a crop finds its momentum key among a queue of past keys."""
 
-from typing import Any
-
-from torch import Tensor
-from torch.nn.functional import normalize
-
 from likewise.core.batch import Batch
 from likewise.core.card import Card, Traits
 from likewise.core.comm import Collective
-from likewise.core.learner import Context, Embeddings, Encoder, Learner, Step
-from likewise.core.recipe import Recipe, spec
+from likewise.core.learner import Embeddings, Encoder, Step
+from likewise.core.recipe import Recipe
 from likewise.core.registry import recipe, register
-from likewise.parts.encoders import resnet50
-from likewise.parts.heads import mlp
-from likewise.parts.losses import InfoNCE
-from likewise.parts.memory import Queue
-from likewise.parts.momentum import Momentum, in_norm_groups
-from likewise.parts.optimizers import sgd
-from likewise.parts.schedules import cosine
-from likewise.recipes.image import PLAIN, PLAIN_UNFLIPPED, imagenet, small_images, tiny_images
-from likewise.views.image import moco_v2_views
+from likewise.parts.momentum_contrast import MomentumContrast
+from likewise.recipes.image import imagenet_moco, small_moco, tiny_moco
 
 
 @register(
@@ -48,7 +36,7 @@ from likewise.views.image import moco_v2_views
         ),
     )
 )
-class MoCoV2(Learner):
+class MoCoV2(MomentumContrast):
     r"""MoCo (He et al., 2019) with the head, views and schedule of v2 (Chen et al., 2020).
 
     .. math:: \ell_i = -\log\frac{e^{q_i\cdot k_i/\tau}}{e^{q_i\cdot k_i/\tau} + \sum_j e^{q_i\cdot n_j/\tau}}
@@ -79,68 +67,35 @@ class MoCoV2(Learner):
         temperature: float = 0.2,
         norm_groups: int = 8,
     ) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.head = mlp(encoder.dim, width or encoder.dim, dim, norm="none")
-        self.teacher = Momentum(self.encoder, self.head, momentum=momentum)
-        self.queue = Queue(queue_size, dim)
-        self.loss = InfoNCE(temperature)
-        self.norm_groups = norm_groups
-
-    def _project(self, view: Any) -> Tensor:
-        out: Tensor = self.head(self.encoder(view))
-        return out
-
-    def encode(self, batch: Batch) -> Embeddings:
-        """Queries of view ``a`` and keys of view ``b``, ``(n, dim)`` each; keys without gradient."""
-        return {
-            "query": in_norm_groups(self._project, batch.views["a"], self.norm_groups),
-            "key": in_norm_groups(self.teacher, batch.views["b"], self.norm_groups, shuffle=True),
-        }
+        super().__init__(
+            encoder,
+            width=width,
+            dim=dim,
+            queue_size=queue_size,
+            momentum=momentum,
+            temperature=temperature,
+            norm_groups=norm_groups,
+        )
 
     def objective(self, z: Embeddings, batch: Batch, comm: Collective) -> Step:
         """InfoNCE of each query with its key against the queue."""
-        key = normalize(z["key"].detach(), dim=1)
+        key = self.keys(z)
         return Step(self.loss(z["query"], key, self.queue.read().to(key.dtype)), carry={"key": key})
-
-    def after_update(self, ctx: Context) -> None:
-        """Move the momentum encoder, then enqueue everybody's keys."""
-        self.teacher.update(self.encoder, self.head)
-        self.queue.write(ctx.comm.gather(ctx.carry["key"]))
 
 
 @recipe(MoCoV2)
 def tiny() -> Recipe:
     """For tests: milliseconds a step."""
-    return tiny_images(
-        MoCoV2, dim=16, queue_size=100, momentum=0.9, norm_groups=2, views=PLAIN_UNFLIPPED, optimizer=spec(sgd, lr=0.05)
-    )
+    return tiny_moco(MoCoV2)
 
 
 @recipe(MoCoV2)
 def small() -> Recipe:
     """Minutes on two cores: 10,000 images of clothing, a queue and a momentum for a short run."""
-    return small_images(
-        MoCoV2,
-        dim=64,
-        queue_size=2048,
-        momentum=0.99,
-        norm_groups=4,
-        views=PLAIN,
-        optimizer=spec(sgd, lr=0.06, weight_decay=5e-4),
-        schedule=spec(cosine),
-    )
+    return small_moco(MoCoV2)
 
 
 @recipe(MoCoV2)
 def paper() -> Recipe:
     """ImageNet as in the code: batch 256, 200 epochs."""
-    return imagenet(
-        MoCoV2,
-        encoder=spec(resnet50, zero_init=False),
-        views=spec(moco_v2_views),
-        optimizer=spec(sgd, lr=0.03, weight_decay=1e-4, decay_all=True),
-        schedule=spec(cosine),
-        batch=256,
-        epochs=200,
-    )
+    return imagenet_moco(MoCoV2)

@@ -1,7 +1,5 @@
 """PCL: MoCo, and besides every crop finds the cluster that its image belongs to."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
@@ -9,20 +7,14 @@ from torch.nn.functional import normalize
 from likewise.core.batch import Batch
 from likewise.core.card import Card, Traits
 from likewise.core.comm import Collective
-from likewise.core.learner import Context, Embeddings, Encoder, Learner, Step
+from likewise.core.learner import Context, Embeddings, Encoder, Step
 from likewise.core.recipe import FROM_DATA, Recipe, spec
 from likewise.core.registry import recipe, register
 from likewise.data.sources import digits
 from likewise.parts.clustering import Prototypes
-from likewise.parts.encoders import resnet50
-from likewise.parts.heads import mlp
-from likewise.parts.losses import InfoNCE, PrototypeNCE
-from likewise.parts.memory import Queue
-from likewise.parts.momentum import Momentum, in_norm_groups
-from likewise.parts.optimizers import sgd
-from likewise.parts.schedules import cosine
-from likewise.recipes.image import PLAIN, PLAIN_UNFLIPPED, imagenet, small_images, tiny_images
-from likewise.views.image import moco_v2_views
+from likewise.parts.losses import PrototypeNCE
+from likewise.parts.momentum_contrast import MomentumContrast
+from likewise.recipes.image import imagenet_moco, small_moco, tiny_moco
 
 
 @register(
@@ -55,7 +47,7 @@ from likewise.views.image import moco_v2_views
         ),
     )
 )
-class PCL(Learner):
+class PCL(MomentumContrast):
     r"""PCL (Li et al., 2021): ProtoNCE (Eq. 11) with M clusterings of the momentum features.
 
     .. math:: \ell_i = \ell^{\mathrm{MoCo}}_i + \frac1M\sum_m -\log\frac{e^{q_i\cdot c^m_{s(i)}/\phi^m_{s(i)}}}
@@ -98,16 +90,20 @@ class PCL(Learner):
         redo: int = 5,
         norm_groups: int = 8,
     ) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.head = mlp(encoder.dim, width or encoder.dim, dim, norm="none")
-        self.teacher = Momentum(self.encoder, self.head, momentum=momentum)
-        self.queue = Queue(queue_size, dim)
+        super().__init__(
+            encoder,
+            width=width,
+            dim=dim,
+            queue_size=queue_size,
+            momentum=momentum,
+            temperature=temperature,
+            norm_groups=norm_groups,
+        )
         self.prototypes = nn.ModuleList(Prototypes(k, num_samples, dim) for k in clusters)
         self.register_buffer("clustered", torch.zeros(1, dtype=torch.bool))
-        self.loss, self.prototype_loss = InfoNCE(temperature), PrototypeNCE()
+        self.prototype_loss = PrototypeNCE()
         self.temperature, self.warmup_epochs, self.redo = temperature, warmup_epochs, redo
-        self.num_negatives, self.norm_groups = num_negatives, norm_groups
+        self.num_negatives = num_negatives
 
     def on_epoch(self, ctx: Context) -> None:
         """After the warm-up: cluster the momentum features of every training sample."""
@@ -125,20 +121,9 @@ class PCL(Learner):
     def _clusterings(self) -> list[Prototypes]:
         return [held for held in self.prototypes if isinstance(held, Prototypes)]
 
-    def _project(self, view: Any) -> Tensor:
-        out: Tensor = self.head(self.encoder(view))
-        return out
-
-    def encode(self, batch: Batch) -> Embeddings:
-        """Queries of view ``a`` and keys of view ``b``, ``(n, dim)`` each; keys without gradient."""
-        return {
-            "query": in_norm_groups(self._project, batch.views["a"], self.norm_groups),
-            "key": in_norm_groups(self.teacher, batch.views["b"], self.norm_groups, shuffle=True),
-        }
-
     def objective(self, z: Embeddings, batch: Batch, comm: Collective) -> Step:
         """MoCo's loss, and after the warm-up the mean of the prototype terms, logged as ``prototype_loss``."""
-        key = normalize(z["key"].detach(), dim=1)
+        key = self.keys(z)
         loss: Tensor = self.loss(z["query"], key, self.queue.read().to(key.dtype))
         if not self.clustered:
             return Step(loss, carry={"key": key})
@@ -156,59 +141,21 @@ class PCL(Learner):
         prototype_loss = torch.stack(terms).mean()
         return Step(loss + prototype_loss, {"prototype_loss": prototype_loss.detach()}, {"key": key})
 
-    def after_update(self, ctx: Context) -> None:
-        """Move the momentum encoder, then enqueue everybody's keys."""
-        self.teacher.update(self.encoder, self.head)
-        self.queue.write(ctx.comm.gather(ctx.carry["key"]))
-
 
 @recipe(PCL)
 def tiny() -> Recipe:
     """For tests: milliseconds a step, clusters from the first epoch on."""
-    return tiny_images(
-        PCL,
-        clusters=(10, 20),
-        warmup_epochs=0,
-        num_negatives=20,
-        queue_size=100,
-        dim=16,
-        momentum=0.9,
-        redo=1,
-        norm_groups=2,
-        data=spec(digits, limit=200),
-        views=PLAIN_UNFLIPPED,
-        optimizer=spec(sgd, lr=0.05),
-    )
+    few = spec(digits, limit=200)
+    return tiny_moco(PCL, clusters=(10, 20), warmup_epochs=0, num_negatives=20, redo=1, data=few)
 
 
 @recipe(PCL)
 def small() -> Recipe:
     """Minutes on two cores: 10,000 images of clothing, three granularities, two epochs of warm-up."""
-    return small_images(
-        PCL,
-        clusters=(50, 100, 200),
-        warmup_epochs=2,
-        num_negatives=200,
-        queue_size=2048,
-        dim=64,
-        momentum=0.99,
-        redo=1,
-        norm_groups=4,
-        views=PLAIN,
-        optimizer=spec(sgd, lr=0.06, weight_decay=5e-4),
-        schedule=spec(cosine),
-    )
+    return small_moco(PCL, clusters=(50, 100, 200), warmup_epochs=2, num_negatives=200, redo=1)
 
 
 @recipe(PCL)
 def paper() -> Recipe:
     """ImageNet as in the code for v2: batch 256, 200 epochs."""
-    return imagenet(
-        PCL,
-        encoder=spec(resnet50, zero_init=False),
-        views=spec(moco_v2_views),
-        optimizer=spec(sgd, lr=0.03, weight_decay=1e-4, decay_all=True),
-        schedule=spec(cosine),
-        batch=256,
-        epochs=200,
-    )
+    return imagenet_moco(PCL)
