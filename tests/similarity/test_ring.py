@@ -41,6 +41,9 @@ def per_row(name, a, b, side, ids, labels, s, comm, mode):
         return [row_lse(a, b, scale=s, tile=2, **rules)]
     if name == "one set":
         return [row_lse(a, scale=s, drop=[Self(), Own(i.flip(0))], comm=comm, similarity=mode, tile=2)]
+    if name == "side embeddings":
+        alike = {"drop": [Self(), Same(labels, labels)], "bias": [Kernel(side, side, product, commutes=True)]}
+        return [row_lse(a, scale=s, comm=comm, similarity=mode, tile=2, **alike)]
     if name == "both":
         return list(both_lse(a, b, scale=s, tile=2, **rules))
     if name == "temperatures":
@@ -53,7 +56,7 @@ def per_row(name, a, b, side, ids, labels, s, comm, mode):
     return [weighted_sum(n, b, Different(labels, labels), comm=comm, similarity=mode, tile=2)]
 
 
-NAMES = ("rows", "one set", "both", "temperatures", "attention", "constant bank", "weights")
+NAMES = ("rows", "one set", "side embeddings", "both", "temperatures", "attention", "constant bank", "weights")
 
 
 def weighting(outs):
@@ -206,3 +209,59 @@ def derived_twice(comm):
 
 def test_second_derivatives_over_processes_are_refused(four):
     assert all("single process" in message for message in four.run(derived_twice, world=2))
+
+
+def pairs_compared(comm, sizes, one_set):
+    """How many pairs this process compares, forward and backward."""
+    from unittest import mock
+
+    from likewise.similarity.walk import Walk
+
+    counted = []
+    product = Walk.product
+
+    def counting(self, left, at, **options):
+        counted.append(len(left) * (at.cols.stop - at.cols.start))
+        return product(self, left, at, **options)
+
+    (a,) = leaves(everyone(sizes)[0][comm.rank])
+    b = None if one_set else a.detach().clone().requires_grad_()
+    with mock.patch.object(Walk, "product", counting):
+        loss = row_lse(a, b, scale=3.0, drop=[Self()], comm=comm, tile=1).sum()
+        forward = sum(counted)
+        loss.backward()
+    return forward, sum(counted) - forward
+
+
+@pytest.mark.parametrize("sizes", [(6, 5), (4, 1, 6), (6, 6, 6, 6), (3, 0, 5, 2)])
+def test_one_set_is_compared_once_over_all_processes(four, sizes):
+    n, world = sum(sizes), len(sizes)
+    found = four.run(pairs_compared, list(sizes), True, world=world)
+    for counts in zip(*found):
+        assert sum(counts) == n * (n + 1) // 2
+    if len(set(sizes)) == 1:  # opposite processes share: nobody waits for another
+        assert len(set(found)) == 1
+    for counts in zip(*four.run(pairs_compared, list(sizes), False, world=world)):
+        assert sum(counts) == n * n
+
+
+def unlike_rules(comm, sizes):
+    """One process drops a pair one way only: then nobody may take the shorter way."""
+    a, *_ = (x[comm.rank] for x in everyone(sizes))
+    (a,) = leaves(a)
+    index = torch.arange(len(a)).roll(1) if comm.rank == 1 else torch.arange(len(a)).flip(0)
+    out = row_lse(a, scale=5.0, drop=[Own(index)], comm=comm, tile=2)
+    weighting([out]).backward()
+    return out.detach(), a.grad
+
+
+def test_processes_agree_on_the_way(four):
+    sizes = (4, 3, 5)
+    answers = four.run(unlike_rules, list(sizes), world=3)
+    (a,) = leaves(torch.cat(everyone(sizes)[0]))
+    parts = torch.arange(len(a)).split(list(sizes))
+    index = torch.cat([part.roll(1) if rank == 1 else part.flip(0) for rank, part in enumerate(parts)])
+    out = row_lse(a, scale=5.0, drop=[Own(index)], similarity="dense")
+    weighting([out]).backward()
+    assert_close(torch.cat([answer[0] for answer in answers]), out.detach())
+    assert_close(torch.cat([answer[1] for answer in answers]), a.grad)

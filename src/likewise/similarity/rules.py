@@ -31,7 +31,10 @@ class Rule:
         return self if own else None
 
     def symmetric(self) -> bool:
-        """Whether pair (i, j) is judged as (j, i), when anchors and candidates are the same rows."""
+        """Whether pair (i, j) is judged as (j, i), when anchors and candidates are the same rows.
+
+        Over processes also where i and j are rows of two processes that both say so.
+        """
         return False
 
     def tile(self, rows: slice, cols: slice) -> Tensor:
@@ -43,7 +46,7 @@ class Drop(Rule):
     """A rule whose true pairs do not count; ``tile`` is bool."""
 
     def pairs(self, n: int, m: int) -> Pairs | None:
-        """All dropped pairs as a list, or None when they are too many to list."""
+        """The dropped pairs of the first ``n`` anchors as a list, or None when they are too many to list."""
         return None
 
     def spares(self) -> bool:
@@ -156,8 +159,8 @@ class Same(Drop):
     def pairs(self, n: int, m: int) -> Pairs | None:
         """Equal keys, found by sorting; None above the limit."""
         keys, order = self.cols.sort()
-        first = torch.searchsorted(keys, self.rows)
-        count = torch.searchsorted(keys, self.rows, right=True) - first
+        first = torch.searchsorted(keys, self.rows[:n])
+        count = torch.searchsorted(keys, self.rows[:n], right=True) - first
         if int(count.sum()) > self.limit * (n + m):
             return None
         i = torch.arange(n, device=keys.device).repeat_interleave(count)

@@ -38,18 +38,28 @@ class RingLogSumExp(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         """``sweep`` is that of the own block; ``candidates`` is None where they are the anchors."""
         columns = anchors if candidates is None else candidates
-        ring = Ring(comm, len(columns), columns.device)
+        ring = Ring(comm, len(columns), columns.device, half=candidates is None and sweep.symmetric)
         luggage = Luggage(rule for term in sweep.terms for rule in term.rules())
         values = [plain(s) for s in scales]
         rows = anchors.new_full((len(scales), len(anchors)), -torch.inf)
 
         def visit(block: list[Tensor], rank: int) -> list[Tensor]:
-            here = _sweep_at(sweep, luggage, block, rank == ring.rank)
-            found, cols, _ = kernels(anchors.device).lse_forward(here, anchors, block[0], values, keep=False)
-            torch.logaddexp(rows, torch.stack(found), out=rows)
-            return [torch.stack(cols, 1)] if sweep.both else []
+            mine, theirs = ring.share(rank)
+            here = _sweep_at(sweep, luggage, block, ring, rank)
+            found, cols, _ = kernels(anchors.device).lse_forward(
+                here, anchors[mine], block[0][theirs], values, keep=False
+            )
+            rows[:, mine] = torch.logaddexp(rows[:, mine], torch.stack(found))
+            if not (sweep.both or ring.half):
+                return []
+            out = rows.new_full((len(block[0]), len(scales)), -torch.inf)
+            if cols:
+                out[theirs] = torch.stack(cols, 1)
+            return [out]
 
         home = ring.circulate([columns, *luggage.tensors], visit, torch.logaddexp)
+        if ring.half:
+            rows = torch.logaddexp(rows, home.pop().T)
         ctx.ring, ctx.luggage, ctx.sweep = ring, luggage, sweep
         ctx.fixed = [None if isinstance(s, Tensor) else s for s in scales]
         ctx.save_for_backward(anchors, candidates, *[s for s in scales if isinstance(s, Tensor)], rows, *home)
@@ -57,7 +67,7 @@ class RingLogSumExp(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
-        """Another full circle, on which the blocks collect their gradients."""
+        """Another circle, on which the blocks collect their gradients."""
         _once()
         ring, luggage, sweep, num = ctx.ring, ctx.luggage, ctx.sweep, len(ctx.fixed)
         anchors, candidates, *rest = ctx.saved_tensors
@@ -70,22 +80,29 @@ class RingLogSumExp(torch.autograd.Function):
         d_anchors = torch.zeros_like(anchors)
         d_scales = [anchors.new_zeros(()) for _ in scales]
         side = [*home, torch.stack(grads[num:], 1)] if sweep.both else []
+        if ring.half:  # the rows of a block are anchors, too
+            side = [rows.T, torch.stack(grads[:num], 1)]
 
         def visit(block: list[Tensor], rank: int) -> list[Tensor]:
-            here = _sweep_at(sweep, luggage, block, rank == ring.rank)
-            lses = [list(rows.unbind(0)), []]
-            pulls: list[list[Tensor]] = [list(grads[:num]), []]
-            if sweep.both:
-                lses[1], pulls[1] = list(block[-2].unbind(1)), list(block[-1].unbind(1))
+            mine, theirs = ring.share(rank)
+            here = _sweep_at(sweep, luggage, block, ring, rank)
+            lses, pulls = [list(rows[:, mine].unbind(0)), []], [[grad[mine] for grad in grads[:num]], []]
+            if here.both:
+                lses[1], pulls[1] = ([*part[theirs].unbind(1)] for part in block[-2:])
             da, dc, ds = kernels(anchors.device).lse_backward(
-                here, anchors, block[0], values, tuple(lses), tuple(pulls), Trace(), needs
+                here, anchors[mine], block[0][theirs], values, tuple(lses), tuple(pulls), Trace(), needs
             )
             if da is not None:
-                d_anchors.add_(da)
+                d_anchors[mine].add_(da)
             for total, d in zip(d_scales, ds):
                 if d is not None:
                     total.add_(d)
-            return [torch.zeros_like(block[0]) if dc is None else dc] if needs.candidates else []
+            if not needs.candidates:
+                return []
+            out = torch.zeros_like(block[0])
+            if dc is not None:
+                out[theirs] = dc
+            return [out]
 
         found = ring.circulate([columns, *luggage.tensors, *side], visit, torch.add)
         shaped = [d.reshape(s.shape) if want else None for d, s, want in zip(d_scales, scales, wanted[4:])]
@@ -94,10 +111,14 @@ class RingLogSumExp(torch.autograd.Function):
         return None, None, d_anchors if wanted[2] else None, found[0] if wanted[3] else None, *shaped
 
 
-def _sweep_at(sweep: Sweep, luggage: Luggage, block: Sequence[Tensor], own: bool) -> Sweep:
-    """The sweep of this process's anchors over an arrived block."""
-    terms = luggage.terms_at(sweep.terms, block[1:], own)
-    return replace(sweep, m=len(block[0]), symmetric=sweep.symmetric and own, terms=terms)
+def _sweep_at(sweep: Sweep, luggage: Luggage, block: Sequence[Tensor], ring: Ring, rank: int) -> Sweep:
+    """The sweep of this process's anchors over an arrived block, or over its share of the two."""
+    own = rank == ring.rank
+    mine, theirs = ring.share(rank)
+    n, m = (len(range(size)[part]) for size, part in ((sweep.n, mine), (len(block[0]), theirs)))
+    terms = luggage.terms_at(sweep.terms, [t[theirs] for t in block[1:]], own)
+    both = sweep.both or (ring.half and not own)
+    return replace(sweep, n=n, m=m, symmetric=sweep.symmetric and own, both=both, terms=terms)
 
 
 class RingAttend(torch.autograd.Function):
@@ -120,7 +141,7 @@ class RingAttend(torch.autograd.Function):
         last = [] if values is None else [values]
 
         def visit(block: list[Tensor], rank: int) -> list[Tensor]:
-            here = _sweep_at(sweep, luggage, block, rank == ring.rank)
+            here = _sweep_at(sweep, luggage, block, ring, rank)
             new_lse, new_mean = kernels(anchors.device).attend_forward(
                 here, anchors, block[0], block[-1] if last else block[0], plain(scale)
             )
@@ -151,7 +172,7 @@ class RingAttend(torch.autograd.Function):
         last = [] if values is None else [values]
 
         def visit(block: list[Tensor], rank: int) -> list[Tensor]:
-            here = _sweep_at(sweep, luggage, block, rank == ring.rank)
+            here = _sweep_at(sweep, luggage, block, ring, rank)
             da, dc, dv = replace(attended, candidates=block[0], values=block[-1] if last else None).pull(
                 here, grads, wanted
             )
