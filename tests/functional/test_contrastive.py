@@ -10,7 +10,7 @@ from likewise import functional as fast
 from likewise import losses, similarity
 from likewise.core.errors import InputError
 
-MODES = ("dense", "tiled")
+MODES = ("dense", "tiled", "auto")
 
 
 def rows(*shape, seed=0):
