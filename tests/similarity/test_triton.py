@@ -3,8 +3,12 @@
 `make test-triton` runs them in an environment that has triton.
 """
 
+import json
 import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -24,6 +28,7 @@ from likewise.similarity import (
     attend,
     backends,
     both_lse,
+    cross_entropy,
     row_lse,
     sweep,
 )
@@ -35,7 +40,11 @@ pytest.importorskip("triton", reason="triton is not installed: `make test-triton
 if os.environ.get("TRITON_INTERPRET") != "1":
     pytest.skip("TRITON_INTERPRET=1 is not set: `make test-triton` sets it", allow_module_level=True)
 
+from triton.runtime.errors import OutOfResources
+
 from likewise.similarity.triton import KERNELS, launch
+from likewise.similarity.triton import blocks as block_sizes
+from likewise.similarity.triton.blocks import Blocks
 
 # sums that leave the range of float32 are found and taken again; NumPy, which the interpreter runs on, says so
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
@@ -231,6 +240,38 @@ def test_precision_of_float32_products(setting, dtype, precision, monkeypatch):
     assert seen == [(dtype, "tf32" if setting == "high" else "ieee")]
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("form", ["one set", "positives", "both", "attend"])
+def test_half_precision_rows(dtype, form, monkeypatch):
+    """Products in the rows' own precision, which loses nothing: only gradients are rounded on the way."""
+    n, target, seen = 35, torch.arange(35).roll(1), []
+
+    def sums(left, *rest, **settings):
+        seen.append(left.dtype)
+        return launch.sums(left, *rest, **settings)
+
+    monkeypatch.setattr("likewise.similarity.triton.sweeps.sums", sums)
+
+    def outputs(mode, x, y):
+        if form == "one set":
+            return [row_lse(x, scale=9.0, drop=[Self()], similarity=mode)]
+        if form == "positives":
+            return [cross_entropy(x, y, target, scale=9.0, similarity=mode)]
+        return list((both_lse if form == "both" else attend)(x, y, scale=9.0, similarity=mode))
+
+    mine = leaves(rows(n, 24).to(dtype), rows(n, 24, 1).to(dtype))
+    true = leaves(*(x.double() for x in mine))
+    found, expected = outputs("tiled", *mine), outputs("dense", *true)
+    assert seen == [dtype]
+    for place, (x, y) in enumerate(zip(found, expected, strict=True)):
+        assert x.dtype == torch.float32
+        rounded = form == "attend" and place == 1 and dtype == torch.bfloat16
+        assert_close(x.double(), y, rtol=1e-2 if rounded else 2e-5, atol=2e-3 if rounded else 2e-5)
+    for x, y in zip(pulled(found, mine), pulled(expected, true), strict=True):
+        assert x.dtype == dtype
+        assert_close(x.double(), y, rtol=2e-2, atol=1e-2 * float(y.abs().max()))
+
+
 @pytest.mark.parametrize("form", ["row", "both", "attend"])
 def test_same_bits_twice(form):
     def once():
@@ -340,3 +381,67 @@ def test_each_tile_is_in_one_run(blocks, mirrored):
     assert sorted(tiles) == [(i, j) for i in range(tall) for j in range(i if mirrored else 0, wide)]
     assert len({(i, part) for i, _, _, part in table}) == len(table)
     assert all(part < parts for *_, part in table)
+
+
+def fits_from(least, monkeypatch):
+    """A stand-in for a kernel that needs blocks of at most ``least`` rows, and times that grow with the columns."""
+    started = []
+
+    def start(blocks):
+        started.append(blocks.rows)
+        if blocks.rows > least:
+            raise OutOfResources(2, 1, "shared memory")
+        return blocks
+
+    monkeypatch.setattr(block_sizes, "_chosen", {})
+    monkeypatch.setattr(block_sizes, "_milliseconds", lambda run: run().cols)
+    return start, started
+
+
+CHOICES = [Blocks(rows, cols, 16, 16, 4, 2) for rows, cols in ((128, 16), (64, 64), (32, 32), (16, 48))]
+
+
+def test_small_sweeps_take_the_first_blocks_that_fit(monkeypatch):
+    start, started = fits_from(64, monkeypatch)
+    assert block_sizes.choose("key", CHOICES, start, pairs=100) == CHOICES[1]
+    assert block_sizes.choose("key", CHOICES, start, pairs=100) == CHOICES[1]
+    assert started == [128, 64, 64]
+
+
+def test_large_sweeps_take_the_fastest_blocks(monkeypatch):
+    start, _ = fits_from(64, monkeypatch)
+    assert block_sizes.choose("key", CHOICES, start, pairs=block_sizes.LARGE) == CHOICES[2]
+
+
+def test_repeatable_sweeps_are_not_timed(monkeypatch):
+    start, _ = fits_from(64, monkeypatch)
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
+    assert block_sizes.choose("key", CHOICES, start, pairs=block_sizes.LARGE) == CHOICES[1]
+
+
+def test_a_gpu_that_is_too_small(monkeypatch):
+    start, _ = fits_from(8, monkeypatch)
+    with pytest.raises(RuntimeError, match="no blocks of the similarity kernels fit on this GPU: out of resource"):
+        block_sizes.choose("key", CHOICES, start, pairs=100)
+
+
+@pytest.mark.parametrize("case", ["one,128,medium,90", "terms,200,high,80"])
+def test_kernels_compile_for_gpus(case):
+    """The interpreter is lenient; the compiler needs no GPU."""
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    script = Path(__file__).parent / "compiled_kernels.py"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(script), "--ends", case],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {x["kernel"] for x in found} == {"sums_kernel", "pull_kernel"}
+    for x in found:
+        assert x["tensor"] > 0, f"no tensor cores: {x}"
+        if x["last"]:
+            assert x["shared"] <= 99 * 1024, f"the last choice must fit on every GPU: {x}"

@@ -87,6 +87,7 @@ def cross_entropy(
 
     ``inf`` never comes up: an anchor whose sum is empty gets ``-inf``.
     """
+    half = _half(anchors, candidates)
     anchors, *rest = _full(anchors, *([] if candidates is None else [candidates]))
     columns = rest[0] if rest else anchors
     with _outside_autocast(anchors):
@@ -98,7 +99,8 @@ def cross_entropy(
                 both_roles = None if sweep.symmetric else columns
                 return cast(Tensor, OneTile.apply(sweep, anchors, both_roles, target, scale)[0])
         positive = TargetDot.apply(anchors, columns, target, _side(tile, anchors)) * scale
-        [(rows, _)] = _run(anchors, rest[0] if rest else None, [Term(scale, drop)], False, comm, similarity, tile)
+        terms = [Term(scale, drop)]
+        [(rows, _)] = _run(anchors, rest[0] if rest else None, terms, False, comm, similarity, tile, half)
         return rows - positive
 
 
@@ -116,13 +118,14 @@ def both_cross_entropy(
 
     Arguments as :func:`cross_entropy`; over processes as :func:`both_lse`.
     """
+    half = _half(anchors, candidates)
     anchors, candidates = _full(anchors, candidates)
     with _outside_autocast(anchors):
         if comm.world == 1 and _is_quick(similarity, anchors, candidates, drop, tile):
             own = torch.arange(len(anchors), device=anchors.device)
             rows, cols = dense.cross_entropy(anchors, candidates, own, scale, drop, both=True)
             return rows, cols
-        [(rows, found)] = _run(anchors, candidates, [Term(scale, drop)], True, comm, similarity, tile)
+        [(rows, found)] = _run(anchors, candidates, [Term(scale, drop)], True, comm, similarity, tile, half)
         positive = (anchors * candidates).sum(1) * scale
         return rows - positive, cast(Tensor, found) - positive
 
@@ -176,13 +179,15 @@ def attend(
     ``values (m, v)`` are the candidates themselves when None. An anchor without candidates gets ``-inf`` and zeros.
     The expectation of the similarity itself is ``(anchors * mean).sum(1)``. Other arguments as :func:`row_lse`.
     """
+    half = _half(anchors, candidates, values)
     anchors, candidates, *rest = _full(anchors, candidates, *([] if values is None else [values]))
     carried = rest[0] if rest else None
     term = Term(scale, tuple(drop), tuple(bias))
     with _outside_autocast(anchors):
         if _is_dense(similarity, comm):
             return dense.attend(anchors, candidates, carried, term, comm)
-        return _attend(_sweep(anchors, candidates, [term], False, tile), anchors, candidates, carried, scale, comm)
+        here = _sweep(anchors, candidates, [term], False, tile, half)
+        return _attend(here, anchors, candidates, carried, scale, comm)
 
 
 def weighted_sum(
@@ -241,6 +246,12 @@ def _full(*tensors: Tensor) -> list[Tensor]:
     return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
 
 
+def _half(*rows: Tensor | None) -> torch.dtype | None:
+    """The half precision that all these rows came in, which holds them exactly, or None."""
+    [dtype, *others] = {x.dtype for x in rows if x is not None}
+    return dtype if not others and dtype in (torch.float16, torch.bfloat16) else None
+
+
 def _outside_autocast(like: Tensor) -> AbstractContextManager[Any]:
     device = like.device.type
     return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
@@ -258,12 +269,19 @@ def _is_quick(similarity: str, anchors: Tensor, candidates: Tensor, drop: Sequen
     return few and not asked and all(rule.spares() for rule in drop)
 
 
-def _sweep(anchors: Tensor, candidates: Tensor | None, terms: Sequence[Term], both: bool, tile: int | None) -> Sweep:
+def _sweep(
+    anchors: Tensor,
+    candidates: Tensor | None,
+    terms: Sequence[Term],
+    both: bool,
+    tile: int | None,
+    half: torch.dtype | None = None,
+) -> Sweep:
     # scales are passed beside the sweep: it must not hold on to their graph
     fixed = tuple(Term(0.0, term.drop, term.bias) for term in terms)
     symmetric = candidates is None and all(rule.symmetric() for term in terms for rule in term.rules())
     side = _side(tile, anchors)
-    return Sweep(len(anchors), len(anchors if candidates is None else candidates), symmetric, both, fixed, side)
+    return Sweep(len(anchors), len(anchors if candidates is None else candidates), symmetric, both, fixed, side, half)
 
 
 def _side(tile: int | None, rows: Tensor) -> int:
@@ -292,14 +310,16 @@ def _run(
     comm: Collective,
     similarity: str,
     tile: int | None,
+    half: torch.dtype | None = None,
 ) -> list[tuple[Tensor, Tensor | None]]:
+    half = half or _half(anchors, candidates)
     anchors, *rest = _full(anchors, *([] if candidates is None else [candidates]))
     columns = rest[0] if rest else anchors
     scales = [term.scale for term in terms]
     with _outside_autocast(anchors):
         if _is_dense(similarity, comm):
             return dense.lse(anchors, columns, terms, both, comm)
-        sweep = _sweep(anchors, rest[0] if rest else None, terms, both, tile)
+        sweep = _sweep(anchors, rest[0] if rest else None, terms, both, tile, half)
         # processes must decide alike, whatever their numbers of rows: the one tile is for a single one
         if comm.world == 1 and _in_one_tile(sweep, anchors, scales):
             out = OneTile.apply(sweep, anchors, None if sweep.symmetric else columns, None, *scales)

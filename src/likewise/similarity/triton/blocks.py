@@ -45,13 +45,15 @@ def power(width: int) -> int:
     return max(16, 1 << (width - 1).bit_length())
 
 
-def interpreted(width: int) -> list[Blocks]:
+def _interpreted(width: int) -> list[Blocks]:
     """What the interpreter takes: small, so that small problems have many tiles."""
     return [Blocks(16, 16, 32 if width <= 32 else 16, 32, 1, 1)]
 
 
-def sums_blocks(width: int, half: bool, square: bool) -> list[Blocks]:
+def sums_blocks(width: int, half: bool, square: bool, device: torch.device) -> list[Blocks]:
     """Choices for the forward sweep: whole rows stay on the chip while they are narrow. ``square`` tiles if asked."""
+    if device.type == "cpu":
+        return _interpreted(width)
     whole, dim = power(width), 64 if half else 32
     found = []
     if whole <= (128 if half else 64):
@@ -64,11 +66,13 @@ def sums_blocks(width: int, half: bool, square: bool) -> list[Blocks]:
     return [*found, Blocks(64, 64, min(whole, dim), 16, 4, 3)]
 
 
-def pull_blocks(width: int, other_width: int, half: bool, shared: bool) -> list[Blocks]:
+def pull_blocks(width: int, other_width: int, half: bool, shared: bool, device: torch.device) -> list[Blocks]:
     """Choices for the backward sweep, whose result stays in registers; ``shared``: it is made of the product's columns.
 
     Columns that are shared are loaded once, as wide as they are.
     """
+    if device.type == "cpu":
+        return _interpreted(width)
     whole, out, dim = power(width), power(other_width), 64 if half else 32
     found = []
     if whole <= (128 if half else 64) and out <= 128:
@@ -77,8 +81,8 @@ def pull_blocks(width: int, other_width: int, half: bool, shared: bool) -> list[
         found += [Blocks(128, 64, whole, out, 8, 2), Blocks(64, 64, whole, out, 8, 2)]
     elif shared and half and whole <= 512:
         found += [Blocks(64, 64, whole, out, 8, 2), Blocks(64, 32, whole, out, 8, 2)]
-    if half:
-        found += [Blocks(64, 64, min(whole, dim), min(out, 512), 8, 2)]
+    if half and out > 256:
+        found += [Blocks(64, 64, min(whole, dim), 512, 8, 2)]
     return [
         *found,
         Blocks(64, 64, min(whole, dim), min(out, 256 if half else 128), 8, 2),

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from likewise.similarity.tiles import Sweep
-from likewise.similarity.triton.blocks import Blocks, choose, interpreted, power, pull_blocks, sums_blocks
+from likewise.similarity.triton.blocks import Blocks, choose, power, pull_blocks, sums_blocks
 from likewise.similarity.triton.kernels import pull_kernel, sums_kernel
 from likewise.similarity.triton.lowering import Lowered, RuleCode
 from likewise.similarity.walk import LN2, LOG2E
@@ -129,7 +129,7 @@ def sums(
             return (row_out * LN2).logsumexp(0) * LOG2E if parts > 1 else row_out[0], col_out
         return row_out.sum(0), col_out.sum(0)
 
-    choices = interpreted(width) if device.type == "cpu" else sums_blocks(width, operands.half, square=mirrored)
+    choices = sums_blocks(width, operands.half, mirrored, device)
     key = ("sums", device, *(power(n) for n in (num_rows, num_cols)), width, operands, running, columns, mirrored)
     return choose(key, choices, start, pairs=num_rows * num_cols)
 
@@ -209,7 +209,7 @@ def pull(
         )  # fmt: skip
         return out.sum(0) if parts > 1 else out[0], scale_out.sum(0)
 
-    choices = interpreted(width) if device.type == "cpu" else pull_blocks(width, other_width, operands.half, shared)
+    choices = pull_blocks(width, other_width, operands.half, shared, device)
     sizes = (power(num_rows), power(num_cols), width, other_width, more_width)
     key = ("pull", device, *sizes, operands, terms, shared, more is not None)
     return choose(key, choices, start, pairs=num_rows * num_cols)
