@@ -1,12 +1,16 @@
 """Nothing of the size of the matrix is ever allocated; the same recorder sees it in the dense path."""
 
+import inspect
+
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from whole_matrix import unit
 
-from likewise import losses, similarity
+from likewise import functional as f
+from likewise import similarity
+from likewise.functional import series
 from likewise.similarity import Columns, Kernel, Same, Self, Term, attend, both_lse, row_lse, sweep, weighted_sum
 
 N, DIM, TILE = 320, 6, 32
@@ -72,26 +76,49 @@ def test_reductions_allocate_tiles_not_the_matrix(name):
     assert seen.largest <= LIMIT, f"{seen.by} gave {seen.largest} numbers"
 
 
-def all_losses():
-    ids = torch.arange(N)
-    yield "nt-xent", lambda a, b: losses.NTXent(0.5)(a, b, ids=ids)
-    yield "dcl", lambda a, b: losses.DCL(0.1, sigma=0.5)(a, b, ids=ids)
-    yield "supcon", lambda a, b: losses.SupCon()([a, b], ids % 5)
-    yield "supcon one", lambda a, b: losses.SupCon(anchors="one")([a, b], ids % 5)
-    yield "moco", lambda a, b: losses.InfoNCE()(a, b.detach(), torch.cat([b, b]).detach())
-    yield "moco v3", lambda a, b: losses.InfoNCE()(a, b.detach(), ids=ids)
-    yield "nnclr", lambda a, b: losses.InfoNCE()(a.detach(), b)
-    yield "clip", lambda a, b: losses.CLIP()(a, b, torch.tensor([100.0], requires_grad=True), ids=ids)
-    yield "hcl", lambda a, b: losses.HardNegative()(a, b, ids=ids)
-    yield "alignment and uniformity", lambda a, b: losses.AlignmentUniformity()(a, b, ids=ids)
-    yield "prototypes", lambda a, b: losses.PrototypeNCE()(a, b.detach(), ids % 7, torch.full((N,), 0.2))
+def equations():
+    """Calls of every equation that reads a similarity matrix, by its name in ``likewise.functional``."""
+    ids, labels = torch.arange(N), torch.arange(N) % 5
+    queue = unit(2 * N, DIM, torch.float32, seed=2)
+    hard = {"temperature": 0.5, "tau_plus": 0.1, "beta": 1.0}
+    soft = {"temperature": 0.1, "base_temperature": 0.1}
+    scale = torch.tensor([100.0], requires_grad=True)
+    yield "nt_xent", lambda a, b: f.nt_xent(a, b, temperature=0.5)
+    yield "nt_xent of duplicates", lambda a, b: f.nt_xent(a, b, temperature=0.5, ids=ids // 2)
+    yield "decoupled_nce", lambda a, b: f.decoupled_nce(a, b, temperature=0.1)
+    yield "decoupled_nce weighted", lambda a, b: f.decoupled_nce(a, b, temperature=0.1, sigma=0.5, ids=ids)
+    yield "sup_con", lambda a, b: f.sup_con([a, b], labels, **soft)
+    yield "sup_con of one view", lambda a, b: f.sup_con([a, b], labels, anchors="one", **soft)
+    yield "info_nce", lambda a, b: f.info_nce(a, b.detach(), temperature=0.1, ids=ids)
+    yield "info_nce of a bank", lambda a, b: f.info_nce(a.detach(), b, temperature=0.1)
+    yield "info_nce with a queue", lambda a, b: f.info_nce(a, b.detach(), queue, temperature=0.1)
+    yield "clip", lambda a, b: f.clip(a, b, scale, ids=ids)
+    yield "hard_negative_nce", lambda a, b: f.hard_negative_nce(a, b, ids=ids, **hard)
+    yield "uniformity", lambda a, b: f.uniformity(torch.cat([a, b]), ids=torch.cat([ids, ids]))
+    yield "uniformity of unit rows", lambda a, b: f.uniformity(torch.cat([a, b]), unit=True)
+    yield "prototype_nce", lambda a, b: f.prototype_nce(a, b.detach(), labels, torch.full((N,), 0.2), ids=ids)
+    yield "node_nt_xent", lambda a, b: f.node_nt_xent(a, b, temperature=0.5, bias=torch.linspace(0, 1, N))
+    yield "node_info_nce", lambda a, b: f.node_info_nce(a, b, temperature=0.5)
+    yield "grouped_nt_xent", lambda a, b: f.grouped_nt_xent(a[None], b[None])
+    yield "hierarchical_contrast", lambda a, b: f.hierarchical_contrast(a[None], b[None])
 
 
-@pytest.mark.parametrize("name", [name for name, _ in all_losses()])
-def test_losses_allocate_tiles_not_the_matrix(name, monkeypatch):
+def test_every_equation_is_watched():
+    reads = {
+        name
+        for name, function in vars(f).items()
+        if callable(function) and "similarity" in inspect.signature(function).parameters
+    }
+    watched = {name.split()[0] for name, _ in equations()}
+    assert reads == watched, "an equation that reads a similarity matrix needs a call in equations()"
+
+
+@pytest.mark.parametrize("name", [name for name, _ in equations()])
+def test_equations_allocate_tiles_not_the_matrix(name, monkeypatch):
     monkeypatch.setattr(similarity.tiles, "pick_tile", lambda *_: TILE)
-    function = dict(all_losses())[name]
-    a, b = torch.randn(2, N, DIM).unbind()
+    monkeypatch.setattr(series, "IN_ONE_PRODUCT", 2 * LIMIT)
+    function = dict(equations())[name]
+    a, b = unit(N, DIM, torch.float32), unit(N, DIM, torch.float32, seed=1)
     seen = largest(function, a, b)
     assert seen.largest <= 2 * LIMIT, f"{seen.by} gave {seen.largest} numbers"
     with similarity.using("dense"):

@@ -295,6 +295,100 @@ def test_banks_join_into_one_candidate_set():
     assert nothing.grad.tolist() == [0, 0, 0]
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(problems(same_set=False), st.booleans()), min_size=1, max_size=3), scales)
+def test_any_number_of_banks_with_and_without_gradient(banks, scale):
+    (first, *_), _ = banks[0]
+    n, d = first.shape
+    results = []
+    for tiled in (False, True):
+        s = torch.tensor(scale, dtype=torch.float64, requires_grad=True)
+        (x,) = leaves(first)
+        parts, drops, learning = [], [], []
+        for (_, c, _, biases, _, bias, tile), learns in banks:
+            m = len(c)
+            y = unit(m, d, seed=m)
+            y = y.requires_grad_() if learns else y
+            learning += [y] if learns else []
+            rule = Different(torch.arange(n) % 2, torch.arange(m) % 2)
+            drop = rule.tile(slice(0, n), slice(0, m))
+            fits = bias.shape[0] == n
+            if tiled:
+                parts.append(row_lse(x, y, scale=s, drop=[rule], bias=biases if fits else [], tile=tile))
+            else:
+                parts.append(s * (x @ y.T) + (bias if fits else 0.0))
+                drops.append(drop)
+        out = combine(*parts) if tiled else lse(torch.cat(parts, 1), torch.cat(drops, 1), 1)
+        results.append((out, *pulled([out], [x, s, *learning])))
+    for ours, expected in zip(*results):
+        assert_close(ours, expected, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("tile", [2, 64, None])
+def test_weights_of_pairs_are_biases_of_their_logarithm(tile):
+    a, c = leaves(unit(6, 3), unit(5, 3, seed=1))
+    side_a, side_c = unit(6, 2, seed=2), unit(5, 2, seed=3)
+    at, listed = (torch.tensor([0, 3, 5]), torch.tensor([4, 0, 0])), torch.tensor([0.25, 0.0, 3.0]).double()
+    kernel = Kernel(side_a, side_c, lambda x, y: (x @ y.T).clamp(min=0).log())  # weight 0: the pair does not count
+    weights = (side_a @ side_c.T).clamp(min=0)
+    weights = weights.index_put(at, weights[at] * listed)
+    ours = row_lse(a, c, scale=5.0, bias=[kernel, ListedBias(*at, listed.log())], tile=tile)
+    total = (weights * (5 * a @ c.T).exp()).sum(1)
+    assert (total > 0).all()
+    assert (weights == 0).any()
+    assert_close(ours, total.log(), **CLOSE)
+    for found, expected in zip(pulled([ours], [a, c]), pulled([total.log()], [a, c])):
+        assert_close(found, expected, **CLOSE)
+
+
+@pytest.mark.parametrize("tile", [2, 3, 64])
+@pytest.mark.parametrize("scale", [1.0, 20.0, 200.0])
+@pytest.mark.parametrize("rows", ["identical", "opposite", "one label", "one row"])
+def test_batches_that_break_others(rows, scale, tile):
+    a, c = {
+        "identical": (unit(1, 3).expand(7, 3), unit(1, 3).expand(5, 3)),
+        "opposite": (unit(1, 3).expand(7, 3), -unit(1, 3).expand(5, 3)),
+        "one label": (unit(7, 3), unit(5, 3, seed=1)),
+        "one row": (unit(1, 3), unit(1, 3, seed=1)),
+    }[rows]
+    one = torch.zeros(7, dtype=torch.int64)
+    keys = (one[: len(a)], one[: len(c)]) if rows == "one label" else (torch.arange(len(a)), torch.arange(len(c)))
+    drop = judge(len(a), len(c), lambda i, j: keys[0][i] == keys[1][j])
+    results = []
+    for dtype in (torch.float64, torch.float32):
+        x, y = leaves(a.to(dtype), c.to(dtype))
+        if dtype == torch.float32:
+            outs = both_lse(x, y, scale=scale, drop=[Same(*keys)], tile=tile)
+        else:
+            outs = [lse(scale * (x @ y.T), drop, dim) for dim in (1, 0)]
+        results.append([t.double() for t in (*outs, *pulled(outs, [x, y]))])
+    for expected, ours in zip(*results):
+        assert_close(ours, expected, rtol=1e-5, atol=1e-5 * scale)
+
+
+@settings(max_examples=40, deadline=None)
+@given(problems(), scales, st.randoms(use_true_random=False))
+def test_the_order_of_rows_and_of_sides_does_not_matter(problem, scale, random):
+    a, c, _, _, drop, bias, tile = problem
+    c = a if c is None else c
+    n, m = drop.shape
+    rows, cols = torch.tensor(random.sample(range(n), n)), torch.tensor(random.sample(range(m), m))
+
+    def reduced(x, y, dropped, added):
+        at = dropped.nonzero().unbind(1)
+        every = torch.ones(added.shape).nonzero().unbind(1)
+        rules = {"drop": [Listed(*at)], "bias": [ListedBias(*every, added.flatten())]}
+        return both_lse(x, y, scale=scale, tile=tile, **rules)
+
+    by_row, by_col = reduced(a, c, drop, bias)
+    permuted = reduced(a[rows], c[cols], drop[rows][:, cols], bias[rows][:, cols])
+    assert_close(permuted[0], by_row[rows], **CLOSE)
+    assert_close(permuted[1], by_col[cols], **CLOSE)
+    swapped = reduced(c, a, drop.T, bias.T.contiguous())
+    assert_close(swapped[0], by_col, **CLOSE)
+    assert_close(swapped[1], by_row, **CLOSE)
+
+
 @pytest.mark.parametrize("mode", ["tiled", "dense"])
 def test_gradients_agree_with_differences_once_and_twice(mode):
     a, c, s = leaves(unit(5, 3), unit(4, 3, seed=1), torch.tensor([3.0], dtype=torch.float64))
