@@ -188,7 +188,7 @@ class Run:
 
     def evaluate(self, data: Any = None, *, what: Sequence[str] | None = None) -> dict[str, Any]:
         """What the run's measure finds on ``data`` (the run's own if None): as a rule, metrics on its test split."""
-        dataset = self.dataset(data)
+        dataset = self._dataset(data)
         measure = self.plan.measure()
         return dict(
             measure.evaluate(self.learner, self.views, dataset, seed=self.plan.seed, device=self.device, what=what)

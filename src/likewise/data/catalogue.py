@@ -19,7 +19,8 @@ class About:
     size: str
     serves: str
     get: str = ""
-    """How to bring it: ``pip:NAME==VERSION``, ``npm:NAME@VERSION`` or ``apt:NAME``; "" when always there."""
+    """How to bring it: ``pip:NAME==VERSION``, ``npm:NAME@VERSION`` or ``apt:NAME``, several with ``+``; "" when always
+    there."""
     samples: int = 0
     modality: str = "image"
 
@@ -35,6 +36,7 @@ class Source:
         files: ``(name, SHA-256 of the uncompressed content)`` of every file, where there are few.
         suffix: which files are used, where there are many.
         tree: SHA-256 over the names and contents of those many (:func:`likewise.data.get.tree_digest`).
+        marks: some of those many, where other packages have files of that suffix in the folder, too.
     """
 
     about: About
@@ -43,6 +45,7 @@ class Source:
     files: tuple[tuple[str, str], ...] = ()
     suffix: str = ""
     tree: str = ""
+    marks: tuple[str, ...] = ()
 
 
 _FASHION = (
@@ -58,6 +61,27 @@ _MNIST = (
     ("t10k-labels-idx1-ubyte", "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
 )
 
+
+def _archive(name: str, stem: str, digests: tuple[str, str], says: str, samples: int) -> Source:
+    """A set of the UCR and UEA archives of time series, as aeon's wheel carries it."""
+    return Source(
+        About(
+            name=name,
+            says=says,
+            origin="the UCR and UEA archives, timeseriesclassification.com, in aeon",
+            licence="BSD-3-Clause (aeon)",
+            size="6 MB",
+            serves="classification of time series",
+            get="pip:aeon==1.6.0",
+            samples=samples,
+            modality="series",
+        ),
+        installed=(f"python:aeon/datasets/data/{stem}",),
+        inside=f"datasets/data/{stem}",
+        files=tuple((f"{stem}_{split}.ts", digest) for split, digest in zip(("TRAIN", "TEST"), digests)),
+    )
+
+
 SOURCES: dict[str, Source] = {
     source.about.name: source
     for source in (
@@ -69,6 +93,17 @@ SOURCES: dict[str, Source] = {
                 licence="BSD-3-Clause",
                 size="0.1 MB",
                 serves="first steps and tests",
+                samples=1797,
+            )
+        ),
+        Source(
+            About(
+                name="coloured-digits",
+                says="the same digits, painted faintly on squares of four strong colours",
+                origin="composed of scikit-learn's digits",
+                licence="BSD-3-Clause",
+                size="0.1 MB",
+                serves="features that hide others",
                 samples=1797,
             )
         ),
@@ -132,6 +167,134 @@ SOURCES: dict[str, Source] = {
             inside="tuxpaint/stamps",
             suffix=".png",
             tree="b35e90805c5f457c04b566b188cefae069f0544ba90ab1f8a5d3e006f7c62b3f",
+        ),
+        Source(
+            About(
+                name="ml-100k",
+                says="943 people's ratings of 1682 films with times, genres and years (MovieLens)",
+                origin="GroupLens Research, University of Minnesota; cite Harper and Konstan 2015, doi:10.1145/2827872",
+                licence="MovieLens terms: research use, no redistribution, no commercial use without permission",
+                size="2 MB",
+                serves="the usual small check of recommenders",
+                get="pip:recbole==1.2.1",
+                samples=100_000,
+                modality="interactions",
+            ),
+            installed=("python:recbole/dataset_example/ml-100k",),
+            inside="dataset_example/ml-100k",
+            files=(
+                ("ml-100k.inter", "4edb74e2a81178c2ba9ff381495f754f996c4aea351b1272ca36b43da0935eff"),
+                ("ml-100k.item", "51d7cdf777ce5c0f5b32c1d947a4a81fe07d75e78abbe761e0cd4d0756064532"),
+            ),
+        ),
+        Source(
+            About(
+                name="synthetic-blocks",
+                says="made up: 48 users and 40 items in four blocks of taste",
+                origin="likewise",
+                licence="as likewise",
+                size="0 MB",
+                serves="first steps and tests of recommenders",
+                samples=462,
+                modality="interactions",
+            )
+        ),
+        Source(
+            About(
+                name="synthetic-waves",
+                says="made up: one long series of 600 steps, waves with noise in two channels",
+                origin="likewise",
+                licence="as likewise",
+                size="0 MB",
+                serves="first steps and tests of methods for time series",
+                samples=11,
+                modality="series",
+            )
+        ),
+        Source(
+            About(
+                name="greensboro-weather",
+                says="one long series: a typical year of hourly weather in nine channels (TMY3)",
+                origin="NREL, National Solar Radiation Data Base, in pvlib",
+                licence="BSD-3-Clause (pvlib); free to use (NREL)",
+                size="19 MB",
+                serves="forecasting",
+                get="pip:pvlib==0.16.1",
+                samples=43,
+                modality="series",
+            ),
+            installed=("python:pvlib/data",),
+            inside="pvlib/data",
+            files=(("723170TYA.CSV", "1e96f84638ce98e6b29002bc45a27aa69bb29b0ed0368d3b52b7b1f81610c6c9"),),
+        ),
+        _archive(
+            "gunpoint",
+            "GunPoint",
+            (
+                "f842401779fd9800d247d8b33121a1a4643710a19b24917dbdd9a060ca8630d5",
+                "79332750788a6227b325b96bd0d70130c8eb707b9731f8d7dec62b7a7d36017e",
+            ),
+            "the height of a hand that draws a gun or points, 150 steps, 2 classes, own test set",
+            200,
+        ),
+        _archive(
+            "italy-power-demand",
+            "ItalyPowerDemand",
+            (
+                "341269cb7e6cef96846b30e774580beec79addb93848ba360145219115a74b7c",
+                "26122451f87dd0387ef90b18bc8a86c041371b8a1c068004922b939971247144",
+            ),
+            "days of electricity demand, 24 hours, 2 halves of the year, own test set",
+            1096,
+        ),
+        _archive(
+            "basic-motions",
+            "BasicMotions",
+            (
+                "8dc43cc6306cb679c888c01e26f91772ac4441a916da43bac8b79734a538b9d6",
+                "79213102bc6fca1a398ad98ce1185dff0208fa3d1465e687f48288946b0ff8dc",
+            ),
+            "a watch's acceleration and rotation, 100 steps of 6 channels, 4 activities, own test set",
+            80,
+        ),
+        _archive(
+            "japanese-vowels",
+            "JapaneseVowels",
+            (
+                "68a430eabd919cc77f40b1f5f3bc0dcafacc1486bca9260785aeb7d262cc78cd",
+                "b3d41d6a0ca3bcad3afb9ca7d4365382aa51341e2e58bae2a574babdda5b9462",
+            ),
+            "vowels of nine speakers, 7 to 29 steps of 12 channels, own test set",
+            640,
+        ),
+        Source(
+            About(
+                name="karate",
+                says="34 members of a club, who meets whom, 2 sides of its split",
+                origin="Zachary 1977, in networkx",
+                licence="BSD-3-Clause",
+                size="0 MB",
+                serves="first steps and tests of graph methods",
+                samples=34,
+                modality="graph",
+            )
+        ),
+        Source(
+            About(
+                name="man-pages",
+                says="manual pages and which they say to see also, 1500 words, sections as classes",
+                origin="the Linux man-pages project, 6.03",
+                licence="free, several (GPL, BSD, verbatim)",
+                size="3.4 MB",
+                serves="citations with words and classes: the usual small check of graph methods",
+                get="apt:manpages+manpages-dev",
+                samples=1096,
+                modality="graph",
+            ),
+            installed=("/usr/share/man",),
+            inside="share/man",
+            suffix=".gz",
+            marks=("man2/open.2.gz", "man3/printf.3.gz", "man7/signal.7.gz"),
         ),
     )
 }
@@ -205,6 +368,8 @@ def _holds(folder: Path, wanted: Source) -> bool:
         return False
     if wanted.files:
         return all(idx_file(folder, name) for name, _ in wanted.files)
+    if wanted.marks:
+        return all((folder / name).is_file() for name in wanted.marks)
     return any(folder.glob(f"*/**/*{wanted.suffix}"))
 
 

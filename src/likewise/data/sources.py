@@ -18,6 +18,19 @@ from likewise.data.catalogue import about, idx_file, need, source
 from likewise.data.dataset import Dataset, split_by_key
 from likewise.data.folder import from_folder
 from likewise.data.folder import image_folder as image_folder
+from likewise.data.graph_sources import karate as karate
+from likewise.data.graph_sources import man_pages as man_pages
+from likewise.data.graphs import graph as graph
+from likewise.data.interactions import interactions as interactions
+from likewise.data.interactions import ml_100k as ml_100k
+from likewise.data.interactions import synthetic_blocks as synthetic_blocks
+from likewise.data.series import basic_motions as basic_motions
+from likewise.data.series import greensboro_weather as greensboro_weather
+from likewise.data.series import gunpoint as gunpoint
+from likewise.data.series import italy_power_demand as italy_power_demand
+from likewise.data.series import japanese_vowels as japanese_vowels
+from likewise.data.series import series as series
+from likewise.data.series import synthetic_waves as synthetic_waves
 from likewise.data.table import table as table
 
 

@@ -39,12 +39,27 @@ def table(
     Raises:
         InputError: no such table, no column of paths, a missing label, no readable image.
     """
+    folder = os.path.dirname(os.path.abspath(os.path.expanduser(path)))
+    return from_columns(path, read_columns(path), folder, image_size, fit, test_share).limited(limit)
+
+
+def read_columns(path: str, delimiter: str | None = None) -> dict[str, list[Any]]:
+    """The columns of a CSV, TSV or Parquet file by their names, in its order; cells of text files are text.
+
+    Args:
+        path: of the file.
+        delimiter: between cells; a tab in ``.tsv`` files, else a comma, if None.
+
+    Raises:
+        InputError: no such file, not UTF-8, empty, rows of different length, or a broken Parquet file.
+    """
     file = os.path.abspath(os.path.expanduser(path))
     if not os.path.isfile(file):
         raise InputError(f"no file {path!r}")
     suffix = os.path.splitext(file)[1].lower()
-    columns = _read_parquet(file) if suffix == ".parquet" else _read_text(file, "\t" if suffix == ".tsv" else ",")
-    return from_columns(path, columns, os.path.dirname(file), image_size, fit, test_share).limited(limit)
+    if suffix == ".parquet":
+        return _read_parquet(file)
+    return dict(_read_text(file, delimiter or ("\t" if suffix == ".tsv" else ",")))
 
 
 def from_columns(

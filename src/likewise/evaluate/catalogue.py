@@ -38,6 +38,7 @@ def _spread(name: str, of: str) -> Metric:
 
 
 _WU = "Wu et al. 2018, arXiv:1805.01978"
+_YUE = "Yue et al. 2022, arXiv:2106.10466"
 _CHEN = "Chen et al. 2020, arXiv:2002.05709"
 _TIAN = "Tian et al. 2020, arXiv:2003.11539"
 _SIMPLESHOT = "Wang et al. 2019, arXiv:1911.04623"
@@ -49,12 +50,48 @@ _THILAK = "Thilak et al. 2024, arXiv:2312.04000"
 _ISOLA = "Wang and Isola 2020, arXiv:2005.10242"
 _SIMSIAM = "Chen and He 2021, arXiv:2011.10566"
 _ETHAYARAJH = "Ethayarajh 2019, arXiv:1909.00512"
+_ZHU = "Zhu et al. 2020, arXiv:2006.04131"
 _LIU = "Wang and Liu 2021, arXiv:2012.09740"
+_HE = "He et al. 2020, arXiv:2002.02126"
+_JK = "Jarvelin and Kekalainen 2002, ACM TOIS 20"
+_MMHCL = "the code of MMHCL, Xu107/MMHCL"
+
+
+def _top(k: int) -> tuple[Metric, ...]:
+    """Of the first k recommendations, means over users."""
+    return (
+        _accuracy(
+            f"top{k}_recall", f"recall@{k}", f"share of a user's held-out items in their first {k}, all ranked", _HE
+        ),
+        _accuracy(f"top{k}_ndcg", f"NDCG@{k}", "the same, early places counting more: 1 when all stand in front", _JK),
+        _accuracy(
+            f"top{k}_ndcg_found", f"NDCG@{k}, found", "against the best order of the items found, not of all", _MMHCL
+        ),
+        _accuracy(f"top{k}_precision", f"precision@{k}", f"share of the first {k} that are held-out items", ""),
+        _accuracy(f"top{k}_hit", f"hit@{k}", f"share of users with a held-out item in their first {k}", ""),
+        Metric(f"top{k}_coverage", f"coverage@{k}", f"share of all items in somebody's first {k}", share=True),
+    )
+
+
+HORIZONS = (1, 6, 12, 24, 48, 96, 168, 192, 288, 336, 672, 720)
+"""Steps ahead that forecasts are measured at."""
+
+
+def _forecast(name: str, title: str, says: str) -> Metric:
+    return Metric(name, title, says, "lower", _YUE)
+
+
+def _at_horizons(kind: str, says: str) -> tuple[Metric, ...]:
+    return tuple(_forecast(f"{kind}_{h}", f"{kind.upper()}, {h} ahead", f"{says} {h} steps ahead") for h in HORIZONS)
+
 
 _ALL = (
     _accuracy("knn", "kNN", "test accuracy of the 20 nearest training rows' vote, weighted by exp(cosine / 0.07)", _WU),
     _accuracy("linear", "linear", "test accuracy of a converged logistic regression on the features", _CHEN),
     _accuracy("linear_200", "linear, 200 labels", "the same from 200 labelled training rows, mean of 5 draws", _CHEN),
+    _accuracy("node_accuracy", "nodes", "test accuracy of a logistic regression on nodes, mean of random splits", _ZHU),
+    _spread("node_accuracy_std", "node_accuracy"),
+    _accuracy("node_accuracy_raw", "nodes, raw", "the same from the nodes' own features, without the graph", _ZHU),
     _accuracy("few_shot_5", "5-shot", "the same from 5 training rows of each class, mean of 10 draws", _TIAN),
     _accuracy("few_shot_5_centroid", "5-shot centroid", "by the nearest mean direction of those rows", _SIMPLESHOT),
     _accuracy("map", "mAP", "mean average precision of every test row's search among the others", _SONG),
@@ -65,6 +102,12 @@ _ALL = (
     Metric("ari", "ARI", "agreement of k-means clusters with the labels, 0 by chance", "higher", _HUBERT),
     Metric("r2", "R2", "share of the targets' variance that a ridge regression explains on test rows", "higher"),
     Metric("mae", "MAE", "mean absolute error of that regression, in units of the target", "lower"),
+    _accuracy("svm", "SVM", "test accuracy of a support vector machine with Gaussian kernel on the features", _YUE),
+    _forecast("forecast_mse", "forecast MSE", "squared error of ridge forecasts, mean over horizons; deviation is 1"),
+    _forecast("forecast_mae", "forecast MAE", "absolute error of ridge forecasts, mean over horizons"),
+    _forecast("naive_mse", "naive MSE", "squared error of repeating the last value, to read forecast MSE against"),
+    *_at_horizons("mse", "squared error of ridge forecasts up to"),
+    *_at_horizons("mae", "absolute error of ridge forecasts up to"),
     Metric("effective_rank", "effective rank", "directions in use (RankMe), 1 when collapsed", "higher", _GARRIDO),
     Metric("lidar", "LiDAR", "directions that tell samples apart beyond what augmentation changes", "higher", _THILAK),
     Metric("alignment", "alignment", "squared distance of two views of a sample: 0 same, 2 unrelated", "lower", _ISOLA),
@@ -77,6 +120,21 @@ _ALL = (
     Metric("linear_c", "linear C", "inverse regularisation that the linear probe chose on held-out training rows"),
     _spread("linear_200_std", "linear_200"),
     _spread("few_shot_5_std", "few_shot_5"),
+    *_top(20),
+    *_top(10),
+    Metric(
+        "top20_recall_popular",
+        "recall@20, popular",
+        "recall@20 of recommending everybody the most popular items",
+        share=True,
+    ),
+    Metric(
+        "top10_recall_popular",
+        "recall@10, popular",
+        "recall@10 of recommending everybody the most popular items",
+        share=True,
+    ),
+    Metric("ranked_users", "users", "users with a held-out item, over whom the ranking's metrics are means"),
     Metric("dim", "width", "width of the features"),
     Metric("test_rows", "test rows", "test rows that the metrics were measured on"),
     Metric("seconds", "seconds", "training time", "lower"),

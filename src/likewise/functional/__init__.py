@@ -22,6 +22,7 @@ from likewise.functional.redundancy import negative_cosine as negative_cosine
 from likewise.functional.redundancy import vicreg as vicreg
 from likewise.functional.series import grouped_nt_xent as grouped_nt_xent
 from likewise.functional.series import hierarchical_contrast as hierarchical_contrast
+from likewise.functional.series import information_kept as information_kept
 from likewise.functional.series import local_contrast as local_contrast
 from likewise.functional.series import mask_consistency as mask_consistency
 from likewise.functional.series import mmd as mmd

@@ -1,4 +1,4 @@
-"""Contrast of the nodes of one graph in two views: negatives are all other nodes, in the other view and in one's own."""
+"""Contrast of the nodes of one graph in two views, against all other nodes of both views."""
 
 import torch
 from jaxtyping import Float
@@ -56,3 +56,25 @@ def node_nt_xent(
     there, back = both_lse(a, b, scale=scale, bias=added, similarity=similarity)
     within = [row_lse(view, scale=scale, drop=drop, bias=added, similarity=similarity) for view in (a, b)]
     return (combine(there, within[0]) + combine(back, within[1])) / 2 - positive
+
+
+@equation
+def node_info_nce(
+    anchor: Float[Tensor, "n d"],
+    positive: Float[Tensor, "n d"],
+    *,
+    temperature: float | Tensor,
+    similarity: str = "auto",
+) -> Float[Tensor, " n"]:
+    r"""One direction of :func:`node_nt_xent`: negatives are the other rows of both sides.
+
+    .. math::  \ell_i = -\langle a_i, p_i\rangle/\tau + \log\Big(\sum_j e^{\langle a_i, p_j\rangle/\tau}
+               + \sum_{j\ne i} e^{\langle a_i, a_j\rangle/\tau}\Big)
+
+    with a the anchors and p the positives, unit rows or zeros, and tau the temperature.
+    Source: Zhu et al., arXiv:2006.04131, Eq. 1.
+    """
+    scale = 1 / temperature
+    across = row_lse(anchor, positive, scale=scale, similarity=similarity)
+    within = row_lse(anchor, scale=scale, drop=(Self(),), similarity=similarity)
+    return combine(across, within) - (anchor * positive).sum(1) * scale

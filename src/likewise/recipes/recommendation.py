@@ -4,10 +4,11 @@ from typing import Any
 
 from likewise.core.recipe import Recipe, spec
 from likewise.data.interactions import interactions, ml_100k, synthetic_blocks
+from likewise.data.user_sampler import DistinctUsers
 from likewise.evaluate.ranking import Ranking
 from likewise.parts.optimizers import adam
 from likewise.parts.schedules import constant
-from likewise.views.interactions import DistinctUsers, Triples
+from likewise.views.interactions import Triples
 
 
 def tiny_blocks(method: type, /, **settings: Any) -> Recipe:

@@ -148,6 +148,7 @@ def everything_is_saved(subject: Subject) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(subject.seed + 1)
         fresh = subject.plan.recipe.learner.build(**subject.plan.facts).train()
+    fresh.attach(subject.dataset.shared)
     checkpoint.load_weights(fresh, state, "the checkpoint")
     shared = [(n, m) for n, m in _shared(learner).items() if _shared(fresh).get(n) != m]
     expect(not shared, f"weights that were one are two after loading: {shared[:1]}")

@@ -1,0 +1,205 @@
+"""Recommendations measured: every item ranked for every user, what they have left out, the held-out ones looked for.
+
+A learner is asked for the embeddings of users and items alone; a score is their dot product.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from likewise.core.errors import InputError, near
+from likewise.core.learner import Learner
+from likewise.core.recipe import part
+from likewise.data.dataset import Dataset
+from likewise.data.interactions import TEST, TRAIN, VALID
+from likewise.evaluate.features import Views, extract
+from likewise.evaluate.measure import Measure
+
+KINDS = ("recall", "ndcg", "ndcg_found", "precision", "hit")
+
+
+@part("measure", "ranking")
+class Ranking(Measure):
+    """Full ranking over all items, for every user with a held-out interaction.
+
+    For each k: ``topK_recall``, ``topK_ndcg`` (against the best order of all of a user's items), ``topK_ndcg_found``
+    (against the best order of those that were found, as some papers' code has it), ``topK_precision``, ``topK_hit``
+    and ``topK_coverage``; and of the first k ``topK_recall_popular``, what the most popular items reach.
+
+    Args:
+        ks: lengths of the list; the first is what probes look at.
+        split: whose interactions are looked for.
+        mask_valid: leave a user's validation items out of the ranking for the test split, beside the training items,
+            which always are (MMHCL's code does not).
+        users: users at a time.
+    """
+
+    def __init__(
+        self,
+        ks: tuple[int, ...] = (20, 10),
+        split: Literal["test", "valid"] = "test",
+        mask_valid: bool = True,
+        users: int = 1024,
+    ) -> None:
+        if not ks or min(ks) < 1:
+            raise InputError(f"measure ks={ks}: lists have at least 1 item")
+        self.ks, self.split, self.mask_valid, self.users = ks, split, mask_valid, users
+        self.untrained = (f"top{ks[0]}_recall", f"top{ks[0]}_ndcg")
+
+    def evaluate(
+        self,
+        learner: Learner,
+        views: Views,
+        dataset: Dataset,
+        *,
+        seed: int = 0,
+        what: Collection[str] | None = None,
+        device: torch.device | str | None = None,
+        progress: bool = False,
+    ) -> dict[str, Any]:
+        """Means over users; see the class."""
+        names = [f"top{k}_{kind}" for k in self.ks for kind in (*KINDS, "coverage")]
+        names += [f"top{self.ks[0]}_recall_popular", "ranked_users"]
+        for name in what or ():
+            if name not in names:
+                raise InputError(f"the ranking measures no {name!r}{near(name, names)}")
+        user, item = embeddings(learner, views, dataset, device)
+        found = self._measured(dataset, user, item, self.split)
+        if what is None or f"top{self.ks[0]}_recall_popular" in what:
+            popular = dataset.shared["train"][1].bincount(minlength=len(item)).float()[:, None]
+            of_all = self._measured(dataset, torch.ones(len(user), 1), popular, self.split)
+            found[f"top{self.ks[0]}_recall_popular"] = of_all[f"top{self.ks[0]}_recall"]
+        return {name: found[name] for name in names if what is None or name in what}
+
+    def probe(self, learner: Learner, views: Views, dataset: Dataset, *, rows: int, seed: int) -> dict[str, Any]:
+        """Recall and NDCG of the first k on the validation split, for at most ``rows`` users."""
+        part = dataset.columns["part"]
+        assert isinstance(part, Tensor)
+        if not (part == VALID).any():
+            return {}
+        found = self._measured(dataset, *embeddings(learner, views, dataset), "valid", rows)
+        return {name: found[name] for name in self.untrained}
+
+    def _measured(
+        self, dataset: Dataset, user: Tensor, item: Tensor, split: str, limit: int | None = None
+    ) -> dict[str, Any]:
+        pairs = {name: held(dataset, number) for name, number in (("test", TEST), ("valid", VALID), ("train", TRAIN))}
+        if not pairs[split].shape[1]:
+            raise InputError(f"{dataset.name} has no {split} interactions to rank for: nobody has 3 interactions")
+        hidden = [pairs["train"]] + ([pairs["valid"]] if split == "test" and self.mask_valid else [])
+        return ranking(user, item, pairs[split], torch.cat(hidden, 1), self.ks, self.users, limit)
+
+
+def embeddings(
+    learner: Learner, views: Views, dataset: Dataset, device: torch.device | str | None = None
+) -> tuple[Tensor, Tensor]:
+    """What a learner has for every user ``(u, d)`` and item ``(i, d)``, as they are."""
+    out = []
+    for role in ("user", "item"):
+        if role not in dataset.tables:
+            raise InputError(f"{dataset.name} has no table of {role}s: recommenders are measured on interactions")
+        table = dataset.tables[role]
+        rows = torch.arange(len(table))
+        # one batch: a learner that propagates through a graph does so once
+        out.append(extract(learner, views, table, rows, batch=len(table), role=role, device=device))
+    return out[0], out[1]
+
+
+def held(dataset: Dataset, number: int) -> Tensor:
+    """Users and items ``(2, e)`` of the interactions of one part of the split."""
+    user, item, part = (dataset.columns[name] for name in ("user", "item", "part"))
+    assert isinstance(user, Tensor)
+    assert isinstance(item, Tensor)
+    return torch.stack([user, item])[:, part == number]
+
+
+def ranking(
+    user: Tensor,
+    item: Tensor,
+    wanted: Tensor,
+    hidden: Tensor,
+    ks: Sequence[int],
+    users: int = 1024,
+    limit: int | None = None,
+) -> dict[str, float]:
+    """Metrics of the items of largest dot product for each user with a wanted item, means over those users.
+
+    Args:
+        user: ``(u, d)``.
+        item: ``(i, d)``.
+        wanted: ``(2, e)`` pairs to be found.
+        hidden: ``(2, e)`` pairs that are left out of the ranking; a wanted pair must not be among them.
+        ks: lengths of the list.
+        users: users at a time; memory is so many times the number of items.
+        limit: only so many of the users, evenly spread.
+    """
+    num = len(item)
+    wanted_keys = (wanted[0] * num + wanted[1]).sort().values
+    hidden_keys = (hidden[0] * num + hidden[1]).sort().values
+    asked, count = wanted[0].unique(return_counts=True)
+    if limit is not None and limit < len(asked):
+        some = torch.linspace(0, len(asked) - 1, limit).long()
+        asked, count = asked[some], count[some]
+    sums, shown = torch.zeros(len(ks), len(KINDS), dtype=torch.float64), torch.zeros(len(ks), num, dtype=torch.bool)
+    for mine, positives in zip(asked.split(users), count.split(users)):
+        top = topk(user[mine] @ item.T, mine, hidden_keys, max(ks))
+        keys = mine[:, None] * num + top.clamp(min=0)
+        place = torch.searchsorted(wanted_keys, keys).clamp(max=len(wanted_keys) - 1)
+        hits = (wanted_keys[place] == keys) & (top >= 0)
+        for n, k in enumerate(ks):
+            sums[n] += torch.stack([v.sum() for v in of_hits(hits, positives, k).values()])
+            shown[n, top[:, :k][top[:, :k] >= 0]] = True
+    means = (sums / len(asked)).tolist()
+    out = {f"top{k}_{kind}": value for k, row in zip(ks, means) for kind, value in zip(KINDS, row)}
+    out |= {f"top{k}_coverage": float(row.double().mean()) for k, row in zip(ks, shown)}
+    return out | {"ranked_users": len(asked)}
+
+
+def topk(scores: Tensor, users: Tensor, hidden_keys: Tensor, k: int) -> Tensor:
+    """The ``k`` items of largest score that are not hidden, ``(n, k)``, best first; -1 where there are no more.
+
+    Args:
+        scores: ``(n, items)``; overwritten.
+        users: ``(n,)`` who they are, ascending.
+        hidden_keys: ``user * items + item``, sorted.
+        k: how many.
+    """
+    num = scores.shape[1]
+    first = torch.searchsorted(hidden_keys, users * num)
+    size = torch.searchsorted(hidden_keys, (users + 1) * num) - first
+    row = torch.arange(len(users)).repeat_interleave(size)
+    nth = torch.arange(len(row)) - (size.cumsum(0) - size)[row]
+    scores[row, hidden_keys[first[row] + nth] % num] = -torch.inf
+    best, index = scores.topk(min(k, num), dim=1)
+    out = torch.full((len(users), k), -1)
+    out[:, : index.shape[1]] = torch.where(best == -torch.inf, -1, index)
+    return out
+
+
+def of_hits(hits: Tensor, positives: Tensor, k: int) -> dict[str, Tensor]:
+    r"""Metrics ``(n,)`` of each of :data:`KINDS` from which of the first places are hits.
+
+    .. math:: \mathrm{NDCG} = \sum_{r\le k}\frac{h_r}{\log_2(r+1)} \Big/ \sum_{r\le\min(k, p)}\frac1{\log_2(r+1)}
+
+    with h the hits and p the user's number of positives. ``ndcg_found`` divides by the best order of the hits within
+    ``hits`` instead (of all its columns, cut at k, as MMHCL's and LATTICE's code).
+
+    Args:
+        hits: ``(n, K)`` bool, best first, K at least k unless there are fewer items.
+        positives: ``(n,)`` int64.
+        k: length of the list.
+    """
+    cut = hits[:, :k].double()
+    discount = torch.arange(2, k + 2, dtype=torch.float64).log2().reciprocal()
+    ideal = torch.cat([discount.new_zeros(1), discount.cumsum(0)])
+    gained, number = (cut * discount[: cut.shape[1]]).sum(1), cut.sum(1)
+    found = ideal[hits.sum(1).clamp(max=k)]
+    return {
+        "recall": number / positives,
+        "ndcg": gained / ideal[positives.clamp(max=k)],
+        "ndcg_found": torch.where(found > 0, gained / found.clamp(min=1e-12), 0.0),
+        "precision": number / k,
+        "hit": (number > 0).double(),
+    }
