@@ -68,7 +68,7 @@ def cells(quick: bool, peers: bool, only: list[str]) -> Iterator[Cell]:
                     own = package in ("likewise", "torch")
                     # the peer with cubic memory shows it in small sizes already
                     wanted = form == OURS if rows in alone else own or rows in sizes or (form == PML and rows >= 128)
-                    if form == BFLOAT16 and not has_bfloat16():
+                    if form == BFLOAT16 and (rows not in sizes or not has_bfloat16()):
                         continue
                     if wanted and (own or peers) and all(part in str(cell) for part in only):
                         yield cell

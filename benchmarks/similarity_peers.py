@@ -251,7 +251,7 @@ def product_rate(dim: int) -> dict[str, float]:
     """Operations per second of matrix products with an inner size of ``dim``: in 512-row tiles, and a large one."""
     blocks = torch.randn(16, 512, dim)
     tile = torch.empty(512, 512)
-    large, out = torch.randn(4096, 4096), torch.empty(4096, 4096)
+    large, out = torch.randn(2048, 2048), torch.empty(2048, 2048)
 
     def tiles() -> None:
         for left in blocks:
@@ -261,7 +261,7 @@ def product_rate(dim: int) -> dict[str, float]:
     found = {}
     for name, work, operations in (
         ("tiles", tiles, 2 * 512 * 512 * dim * len(blocks) ** 2),
-        ("large", lambda: torch.mm(large, large, out=out), 2 * 4096**3),
+        ("large", lambda: torch.mm(large, large, out=out), 2 * 2048**3),
     ):
         work()
         runs: list[float] = []

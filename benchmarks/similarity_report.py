@@ -140,7 +140,7 @@ def _judged(target: str, met: bool, number: str) -> str:
 def rates(record: Record) -> str:
     """The machine and its own speed, in a sentence."""
     found = [
-        f"{rate['tiles'] / 1e9:.0f} (512-row tiles of {dim}), {rate['large'] / 1e9:.0f} (4096 x 4096)"
+        f"{rate['tiles'] / 1e9:.0f} (512-row tiles of {dim}), {rate['large'] / 1e9:.0f} (2048 x 2048)"
         for dim, rate in record["product_rate"].items()
         if "tiles" in rate
     ]
