@@ -109,7 +109,7 @@ def _announce(plan: "Plan", folder: Path, devices: int) -> None:
         text += f", in {len(data.classes)} {'folders' if data.root else 'classes'}"
     if data.skipped:
         text += f" ({len(data.skipped)} unreadable, listed in {folder / 'skipped.txt'})"
-    terminal.line(f"{plan.card.modality}s", text, stderr=True)
+    terminal.line(plan.card.modality.removesuffix("s") + "s", text, stderr=True)
     encoder = recipe.learner.settings.get("encoder")
     length = f"{recipe.steps} steps" if recipe.steps else f"{recipe.epochs:g} epochs"
     parts = [plan.card.slug, getattr(encoder, "name", ""), recipe.views.name, f"batch {recipe.batch}", length]
@@ -139,7 +139,9 @@ def _in_words(metrics: Mapping[str, Any]) -> str:
     before = metrics.get("untrained", {})
     out = []
     usual = [name for name in ("knn", "linear", "uniformity", "effective_rank") if name in metrics]
-    for name in usual or [n for n in METRICS if n in metrics and n not in ("seconds", "peak_memory_mb")][:4]:
+    if next(iter(metrics), "") not in usual:  # a measure of another kind, the most telling first
+        usual = [n for n in metrics if n in METRICS and n not in ("seconds", "peak_memory_mb")][:4]
+    for name in usual:
         if name in metrics:
             was = f" (untrained {terminal.show(before[name])})" if name in before else ""
             out.append(f"{name.replace('_', ' ')} {terminal.show(metrics[name])}{was}")

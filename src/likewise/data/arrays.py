@@ -41,10 +41,10 @@ def arrays(path: str, image_size: int | None = None, limit: int | None = None, t
     Raises:
         InputError: not such a file, or values that are not images.
     """
-    held = _load(path)
+    held = load_numpy(path)
     if isinstance(held, np.ndarray):
         return from_arrays(path, held, None, image_size, test_share).limited(limit)
-    read = {role: _member(path, held, names) for role, names in _ROLES.items()}
+    read = {role: member(path, held, names) for role, names in _ROLES.items()}
     x, y, x_test, y_test = (read[role] for role in ("x", "y", "x_test", "y_test"))
     if x is None:
         raise InputError(f"{path!r} has no array named images, x or x_train; it holds {', '.join(held) or 'nothing'}")
@@ -120,7 +120,12 @@ def resize(images: Tensor, size: int) -> Tensor:
     return torch.cat(pieces)
 
 
-def _load(path: str) -> np.ndarray | Mapping[str, Any]:
+def load_numpy(path: str) -> np.ndarray | Mapping[str, Any]:
+    """The array of a ``.npy`` file (mapped, not read), or the arrays of a ``.npz`` by name, read when asked for.
+
+    Raises:
+        InputError: no such file, not a whole one, or one with Python objects.
+    """
     file = os.path.expanduser(path)
     if not os.path.isfile(file):
         raise InputError(f"no file {path!r}")
@@ -136,7 +141,8 @@ def _load(path: str) -> np.ndarray | Mapping[str, Any]:
     return held
 
 
-def _member(path: str, held: Mapping[str, Any], names: tuple[str, ...]) -> np.ndarray | None:
+def member(path: str, held: Mapping[str, Any], names: tuple[str, ...]) -> np.ndarray | None:
+    """The first of ``names`` that the file has, or None."""
     name = next((n for n in names if n in held), None)
     try:
         return None if name is None else np.asarray(held[name])

@@ -30,7 +30,7 @@ class Dataset:
         root: folder that the keys are relative to, or "".
         shared: what belongs to the set as a whole rather than to a row, by name: tensors, graphs, vocabularies.
         tables: what rows refer to, by role (``"user"``, ``"item"``): a data set each.
-        known: numbers that parts are built with, beside those that the columns tell.
+        known: numbers (or tuples of them) that parts are built with, beside those that the columns tell.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Dataset:
     root: str = ""
     shared: dict[str, Any] = field(default_factory=dict)
     tables: dict[str, "Dataset"] = field(default_factory=dict)
-    known: dict[str, int | float] = field(default_factory=dict)
+    known: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.test)

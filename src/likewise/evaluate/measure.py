@@ -58,7 +58,7 @@ class Measure:
 class FrozenFeatures(Measure):
     """Probes of frozen features: neighbours, linear probes, geometry. The default."""
 
-    untrained = ("knn", "linear", "uniformity", "effective_rank")
+    untrained: tuple[str, ...] = ("knn", "linear", "uniformity", "effective_rank")
 
     def evaluate(
         self,

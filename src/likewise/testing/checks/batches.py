@@ -3,20 +3,30 @@
 import torch
 from torch import Tensor
 
-from likewise.core.batch import count, rows
+from likewise.core.batch import Batch, count, rows
 from likewise.core.card import Card
 from likewise.core.learner import Step
-from likewise.testing.contract import check, learners_only
-from likewise.testing.subject import ALONE, Outcome, Subject, close, expect, furthest, leaves, same_gradients
+from likewise.testing.contract import check, learners_only, rows_alone
+from likewise.testing.subject import (
+    ALONE,
+    Outcome,
+    Subject,
+    close,
+    expect,
+    furthest,
+    leaves,
+    renumbered,
+    same_gradients,
+)
 from likewise.train.caching import cached_gradients
 
 
 def _ordered(card: Card) -> str:
-    return learners_only(card) or ("" if card.traits.permutable else "its loss depends on the order")
+    return rows_alone(card) or ("" if card.traits.permutable else "its loss depends on the order")
 
 
 def _whole(card: Card) -> str:
-    return learners_only(card) or ("" if card.traits.cacheable else "its batch can't go through in parts")
+    return rows_alone(card) or ("" if card.traits.cacheable else "its batch can't go through in parts")
 
 
 @check(_ordered)
@@ -72,7 +82,42 @@ def parts_give_the_whole_gradient(subject: Subject) -> None:
         learner.zero_grad(set_to_none=True)
 
 
-@check()
+@check(_no_graph)
+def nodes_have_no_order(subject: Subject) -> None:
+    """Other numbers for a graph's nodes give the same loss, and each node the same embeddings and gradient."""
+    learner, batch = subject.learner(rowwise=True, double=True), subject.batch(double=True)
+    order = torch.randperm(len(batch), generator=torch.Generator().manual_seed(3))
+    labels = None if batch.labels is None else batch.labels[order]
+    extra = {name: value[order] for name, value in batch.extra.items()}
+    views = {role: renumbered(view, order) for role, view in batch.views.items()}
+    other = Batch(views, batch.ids[order], labels, extra)
+    for phase in learner.phases():
+        found = []
+        for seen in (batch, other):
+            torch.manual_seed(7)
+            inputs = leaves(phase.encode(seen))
+            step = phase.objective(inputs, seen, ALONE)
+            step.loss.backward()  # type: ignore[no-untyped-call]
+            found.append((step.loss.detach(), inputs))
+        (loss, plain), (again, moved) = found
+        for name, value in plain.items():
+            theirs, ours = moved[name], value[order]
+            expect(close(theirs, ours, 1e-8), f"another z[{name!r}] in another order: {furthest(theirs, ours)}")
+            if value.grad is not None:
+                assert theirs.grad is not None
+                same = close(theirs.grad, value.grad[order], 1e-7)
+                expect(same, f"another gradient of z[{name!r}]: {furthest(theirs.grad, value.grad[order])}")
+        expect(close(again, loss, 1e-9), f"loss {float(again):.12g} in another order, {float(loss):.12g} in this one")
+    view, resting = subject.plain(len(batch)), subject.learner().eval()
+    with torch.no_grad():
+        whole, repeated, moved_z = resting.embed(view), resting.embed(view), resting.embed(renumbered(view, order))
+    expect(whole.ndim == 2 and len(whole) == count(view), f"embed gives {tuple(whole.shape)} for {count(view)} nodes")
+    expect(whole.isfinite().all(), "embed gives numbers that are not finite")
+    expect(torch.equal(whole, repeated), "embed gives other numbers the second time")
+    expect(close(moved_z, whole[order], 1e-4), f"embed depends on the order: {furthest(moved_z, whole[order])}")
+
+
+@check(rows_alone)
 def a_row_is_embedded_alone(subject: Subject) -> None:
     """In evaluation ``embed`` gives (n, dim) rows that depend on no other row and on no chance."""
     learner = subject.learner().eval()
@@ -93,7 +138,11 @@ def a_row_is_embedded_alone(subject: Subject) -> None:
 
 
 def _mixed(card: Card) -> str:
-    return learners_only(card) or ("" if card.traits.row_independent else "it has batch norm")
+    return rows_alone(card) or ("" if card.traits.row_independent else "it has batch norm")
+
+
+def _no_graph(card: Card) -> str:
+    return learners_only(card) or ("" if card.traits.whole else "its rows are no nodes of a graph")
 
 
 @check(_mixed)
@@ -108,7 +157,10 @@ def rows_do_not_mix(subject: Subject) -> None:
         again = phase.encode(other)
         half = len(batch) // 2
         for name, value in whole.items():
-            expect(close(again[name][:half], value[:half], 1e-9), f"z[{name!r}] of a row depends on other rows")
+            expect(
+                close(again[name][:half].detach(), value[:half].detach(), 1e-9),
+                f"z[{name!r}] of a row depends on other rows",
+            )
 
 
 @check()
