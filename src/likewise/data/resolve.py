@@ -12,13 +12,15 @@ from torch import Tensor
 
 from likewise.core.errors import InputError
 from likewise.core.recipe import Spec, find_part, spec
-from likewise.data import sources
+from likewise.data import composed, sources
 from likewise.data.arrays import from_arrays
 from likewise.data.catalogue import SOURCES
 from likewise.data.dataset import Dataset
 from likewise.data.images import to_array
 from likewise.data.readers import Reader, reader, register_reader
 from likewise.data.table import frame_columns, from_columns
+
+__all__ = ["composed", "from_object", "resolve", "sources"]  # importing them registers their parts
 
 
 def resolve(text: str, modality: str = "image", **settings: Any) -> Spec:

@@ -1,7 +1,7 @@
 """In which order the training samples come: pure functions of seed and epoch, so that any step can be found again."""
 
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -27,7 +27,11 @@ def epoch_order(num: int, seed: int, epoch: int, stream: str = "order") -> Tenso
 
 
 class Sampler(Protocol):
-    """Decides the order of an epoch."""
+    """Decides the order of an epoch.
+
+    One that goes by what the learner knows of the samples has a method ``attach(learner)``, too, which is called when
+    a stage begins.
+    """
 
     def rows(self, dataset: Dataset, batch: int, seed: int, epoch: int) -> Tensor:
         """``(num_samples,)`` int64 at most: training rows in order; every ``batch`` of them is a step."""
@@ -86,6 +90,66 @@ class Balanced:
             if stream:
                 out[classes == i] = torch.cat(stream)[:wanted].view(-1, self.per_class)
         return out.flatten()
+
+
+def group_batches(groups: Tensor, orders: Sequence[Tensor], batch: int, world: int = 1) -> Tensor:
+    """Batches whose samples all belong to one group, group by group in turn, ``(steps, world, batch)`` positions.
+
+    Every group deals its samples to the processes in turn and gives its last ``batch`` each time; what does not fill a
+    batch of every process is left out. Source: the sampler of MajorDavidZhang/MCL.
+
+    Args:
+        groups: ``(n,)`` int64, of each sample.
+        orders: for each group, a permutation of its samples' places.
+        batch: samples of one process.
+        world: processes.
+    """
+    turns = []
+    for number, order in enumerate(orders):
+        mine = (groups == number).nonzero().flatten()[order]
+        kept = mine[: len(mine) // (batch * world) * batch * world]
+        # (steps, batch, world), from the end: the newest pile first, each pile upside down
+        turns.append(kept.view(-1, batch, world).flip(0, 1).transpose(1, 2))
+    steps = [turn[i] for i in range(max(map(len, turns), default=0)) for turn in turns if i < len(turn)]
+    return torch.stack(steps) if steps else torch.zeros(0, world, batch, dtype=torch.int64)
+
+
+@part("sampler", "grouped")
+class Grouped:
+    """Batches from one group at a time, as the learner groups the samples: negatives that share what is known already.
+
+    Samples of groups smaller than a batch are left out; the groups are gone through again, in another order, until the
+    epoch is full.
+    """
+
+    def __init__(self) -> None:
+        self.groups: Tensor | None = None
+
+    def attach(self, learner: Any) -> None:
+        """Take ``learner.sample_groups()``, ``(num_samples,)`` int64."""
+        self.groups = learner.sample_groups().cpu()
+
+    def rows(self, dataset: Dataset, batch: int, seed: int, epoch: int) -> Tensor:
+        """Training rows, every ``batch`` of them from one group.
+
+        Raises:
+            InputError: no group is as large as a batch.
+        """
+        assert self.groups is not None, "grouped: attach(learner) comes first"
+        where, needed = dataset.train_rows, len(dataset.train_rows) // batch
+        present, groups = torch.unique(self.groups, return_inverse=True)
+        counts = torch.bincount(groups)
+        if int(counts.max()) < batch:
+            raise InputError(
+                f"grouped: the largest of {len(present)} groups has {int(counts.max())} samples, fewer than a batch of "
+                f"{batch}: take a smaller batch or fewer clusters"
+            )
+        made: list[Tensor] = []
+        while sum(map(len, made)) < needed:
+            words = (f"pass {len(made)} group {g}" for g in range(len(present)))
+            orders = [epoch_order(int(n), seed, epoch, word) for n, word in zip(counts, words)]
+            made.append(group_batches(groups, orders, batch)[:, 0])
+        return where[torch.cat(made)[:needed].flatten()]
 
 
 def steps_per_epoch(dataset: Dataset, batch: int) -> int:

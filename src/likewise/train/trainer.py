@@ -118,6 +118,9 @@ class Trainer:
             self._restore(self._restored)
         elif self.first:
             self.log.write("start" if self.stage == 0 else "stage", step=self.taken, stage=stage.name)
+        attach = getattr(self.sampler, "attach", None)
+        if attach is not None:
+            attach(self.learner)  # after restoring: it may go by what the learner found
         self.display.start(self.steps / self.per_epoch, self.steps, self.step)
         if self.step == 0 and recipe.probe_every:
             self._probe()
