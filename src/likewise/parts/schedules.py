@@ -46,6 +46,18 @@ def cosine(warmup: float = 0.0, end: float = 0.0, hold: tuple[str, ...] = ()) ->
 
 
 @part("schedule")
+def exponential(end: float = 0.1, warmup: float = 0.0) -> Schedule:
+    """The same factor at every step, so that it has fallen to ``end`` after the last, after a linear warm-up.
+
+    Args:
+        end: factor at the end; ``0.96 ** 20`` for 0.96 every 50 of 1000 epochs.
+        warmup: share of the steps.
+    """
+    _check("exponential", warmup=warmup, end=end)
+    return lambda step, steps, group: _ramp(step, warmup * steps) * end ** (step / max(1, steps))
+
+
+@part("schedule")
 def step(at: tuple[float, ...] = (0.6, 0.8), factor: float = 0.1, warmup: float = 0.0) -> Schedule:
     """The rate times ``factor`` at each of the shares ``at`` of the run, after a linear warm-up.
 
