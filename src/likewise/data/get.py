@@ -46,11 +46,12 @@ def bring(name: str, given: str | None = None, any_version: bool = False) -> Pat
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=target.parent) as folder:
         work = Path(folder)
-        package = _package(wanted.about.get, name, work) if given is None else _given(given, work)
+        packages = _packages(wanted.about.get, name, work) if given is None else [_given(given, work)]
         unpacked = work / "unpacked"
         unpacked.mkdir()
-        for path, file in _members(package, wanted):
-            _copy(path, file, unpacked)
+        for package in packages:
+            for path, file in _members(package, wanted):
+                _copy(path, file, unpacked)
         kept = _arranged(unpacked, work / "kept", wanted, str(given or wanted.about.get))
         if not any_version:
             check(kept, wanted)
@@ -102,9 +103,18 @@ def _digest_of(folder: Path, name: str) -> str:
         raise InputError(f"{path.name} is damaged: {error}") from error
 
 
-def _package(get: str, name: str, work: Path) -> Path:
-    """The package file, fetched by its own package manager into ``work``."""
-    scheme, _, package = get.partition(":")
+def _packages(get: str, name: str, work: Path) -> list[Path]:
+    """The package files, fetched by their own package manager, each into a folder in ``work``."""
+    scheme, _, names = get.partition(":")
+    found = []
+    for number, package in enumerate(names.split("+")):
+        folder = work / f"package {number}"
+        folder.mkdir()
+        found.append(_package(scheme, package, name, folder))
+    return found
+
+
+def _package(scheme: str, package: str, name: str, work: Path) -> Path:
     tool = {"npm": "npm", "apt": "apt-get", "pip": "pip"}[scheme]
     commands = {
         "npm": ["npm", "pack", package],

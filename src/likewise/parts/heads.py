@@ -21,8 +21,9 @@ def mlp(
     last_norm: LastNorm = "none",
     bias: bool = False,
     last_bias: bool = True,
+    act: Literal["relu", "elu"] = "relu",
 ) -> nn.Sequential:
-    """A perceptron ``(n, dim) -> (n, out)``: linear, norm, ReLU, ..., linear, perhaps norm.
+    """A perceptron ``(n, dim) -> (n, out)``: linear, norm, activation, ..., linear, perhaps norm.
 
     Args:
         dim: width of the input.
@@ -34,13 +35,14 @@ def mlp(
         bias: of linear layers that a batch norm follows, where it is redundant but part of some papers' code;
             without ``norm`` the hidden layers always have one.
         last_bias: of the last layer when no norm follows it; ``bias`` decides when one does.
+        act: activation between the layers.
     """
     widths = [dim, *[hidden] * (layers - 1)]
     stack: list[nn.Module] = []
     for before, after in itertools.pairwise(widths):
         stack.append(nn.Linear(before, after, bias=bias or norm == "none"))
         stack += [nn.BatchNorm1d(after)] if norm == "batch" else []
-        stack.append(nn.ReLU(inplace=True))
+        stack.append(nn.ELU(inplace=True) if act == "elu" else nn.ReLU(inplace=True))
     stack.append(nn.Linear(widths[-1], out, bias=last_bias if last_norm == "none" else bias))
     if last_norm != "none":
         stack.append(nn.BatchNorm1d(out, affine=last_norm == "batch"))

@@ -68,6 +68,11 @@ def learners_only(card: Card) -> str:
     return "" if card.kind == "learner" else f"a {card.kind} does not train by steps"
 
 
+def rows_alone(card: Card) -> str:
+    """For checks that cut, repeat or permute the rows of a batch."""
+    return learners_only(card) or ("its batch is a whole graph" if card.traits.whole else "")
+
+
 def check(
     unless: Callable[[Card], str] = learners_only,
 ) -> Callable[[Callable[[Subject], None]], Callable[[Subject], None]]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from likewise.core import registry
-from likewise.core.batch import Batch, View
+from likewise.core.batch import Batch, Graph, View, count, rows
 from likewise.core.card import Card
 from likewise.core.comm import Collective
 from likewise.core.draws import Draws
@@ -132,7 +132,12 @@ class Subject:
             return function(next(iter(plain.values()))).float()
 
     def batch(self, n: int | None = None, *, first: int = 0, double: bool = False) -> Batch:
-        """``n`` training samples from position ``first`` on, seen through the recipe's views."""
+        """``n`` training samples from position ``first`` on, seen through the recipe's views.
+
+        Of a graph the whole, and ``first`` tells one draw of its views from another.
+        """
+        if self.dataset.whole:
+            return self._graph(first, double)
         ids = (torch.arange(self.size if n is None else n) + first) % len(self.dataset.train_rows)
         rows = self.dataset.train_rows[ids]
         with torch.no_grad():
@@ -140,9 +145,17 @@ class Subject:
         labels = None if self.dataset.labels is None else self.dataset.labels[rows]
         return in_double(Batch(views, ids, labels)) if double else Batch(views, ids, labels)
 
+    def _graph(self, draw: int, double: bool) -> Batch:
+        ids = torch.arange(len(self.dataset))
+        with torch.no_grad():
+            views = self.views(self.dataset.take(ids), Draws(self.seed, draw, ids))
+        out = Batch(views, ids, self.dataset.labels)
+        return in_double(out) if double else out
+
     def plain(self, n: int) -> View:
-        """``n`` samples as they are evaluated."""
-        views: dict[str, View] = self.views.plain(self.dataset.take(self.dataset.train_rows[:n]))  # type: ignore[operator]
+        """``n`` samples as they are evaluated; of a graph the whole."""
+        index = self.dataset.train_rows if self.dataset.whole else self.dataset.train_rows[:n]
+        views: dict[str, View] = self.views.plain(self.dataset.take(index))  # type: ignore[operator]
         return next(iter(views.values()))
 
     def turns(self, learner: Learner, batch: Batch, comm: Collective = ALONE, *, seed: int = 7) -> list[Outcome]:
@@ -200,6 +213,25 @@ def changed(view: Any, change: Callable[[Tensor], Tensor]) -> Any:
     if view is None:
         return None
     return type(view)(**{f.name: changed(getattr(view, f.name), change) for f in fields(view)})
+
+
+def alike(view: View) -> View:
+    """The view with every row as the first; of a graph the nodes' features, its edges stay."""
+    if isinstance(view, Graph):
+        return Graph(view.x[:1].expand_as(view.x).clone(), view.edges, view.weights)
+    out: View = rows(view, torch.zeros(count(view), dtype=torch.int64))
+    return out
+
+
+def renumbered(view: View, order: Tensor) -> View:
+    """The view with its rows in another ``order (n,)``; a graph's edges go with their nodes, in another order, too."""
+    if not isinstance(view, Graph):
+        moved: View = rows(view, order)
+        return moved
+    edges = order.argsort()[view.edges]
+    shuffled = torch.arange(edges.shape[1]).flip(0)
+    weights = None if view.weights is None else view.weights[shuffled]
+    return Graph(view.x[order], edges[:, shuffled], weights)
 
 
 def in_double(batch: Batch) -> Batch:

@@ -29,6 +29,10 @@ def _whole(card: Card) -> str:
     return rows_alone(card) or ("" if card.traits.cacheable else "its batch can't go through in parts")
 
 
+def _no_graph(card: Card) -> str:
+    return learners_only(card) or ("" if card.traits.whole else "its rows are no nodes of a graph")
+
+
 @check(_ordered)
 def order_does_not_matter(subject: Subject) -> None:
     """Another order of the batch gives the same loss, and each row the same gradient."""
@@ -101,12 +105,12 @@ def nodes_have_no_order(subject: Subject) -> None:
             found.append((step.loss.detach(), inputs))
         (loss, plain), (again, moved) = found
         for name, value in plain.items():
-            theirs, ours = moved[name], value[order]
+            theirs, ours, grad = moved[name].detach(), value.detach()[order], moved[name].grad
             expect(close(theirs, ours, 1e-8), f"another z[{name!r}] in another order: {furthest(theirs, ours)}")
             if value.grad is not None:
-                assert theirs.grad is not None
-                same = close(theirs.grad, value.grad[order], 1e-7)
-                expect(same, f"another gradient of z[{name!r}]: {furthest(theirs.grad, value.grad[order])}")
+                assert grad is not None
+                same = close(grad, value.grad[order], 1e-7)
+                expect(same, f"another gradient of z[{name!r}]: {furthest(grad, value.grad[order])}")
         expect(close(again, loss, 1e-9), f"loss {float(again):.12g} in another order, {float(loss):.12g} in this one")
     view, resting = subject.plain(len(batch)), subject.learner().eval()
     with torch.no_grad():
@@ -139,10 +143,6 @@ def a_row_is_embedded_alone(subject: Subject) -> None:
 
 def _mixed(card: Card) -> str:
     return rows_alone(card) or ("" if card.traits.row_independent else "it has batch norm")
-
-
-def _no_graph(card: Card) -> str:
-    return learners_only(card) or ("" if card.traits.whole else "its rows are no nodes of a graph")
 
 
 @check(_mixed)

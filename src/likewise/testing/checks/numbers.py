@@ -6,10 +6,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from likewise.core.batch import Batch, rows
+from likewise.core.batch import Batch
 from likewise.core.card import Card
-from likewise.testing.contract import check, learners_only
-from likewise.testing.subject import ALONE, Outcome, Subject, expect, finite, leaves
+from likewise.testing.contract import check, learners_only, rows_alone
+from likewise.testing.subject import ALONE, Outcome, Subject, alike, expect, finite, leaves
 
 SLOWEST = 1.0
 """Seconds of processor time that a tiny step may take, on any machine."""
@@ -81,7 +81,7 @@ def labels_are_ignored(subject: Subject) -> None:
         expect(found == expected, f"the loss depends on the labels: {found}, {expected} before")
 
 
-@check()
+@check(rows_alone)
 def smallest_batch_works(subject: Subject) -> None:
     """A batch of the smallest size works; a smaller one is refused with a ValueError or has a finite loss."""
     least = subject.card.traits.min_batch
@@ -94,7 +94,7 @@ def smallest_batch_works(subject: Subject) -> None:
         finite(outcomes, f"a batch of {n}")
 
 
-@check()
+@check(rows_alone)
 def repeated_samples_are_harmless(subject: Subject) -> None:
     """A batch with each sample twice has a finite loss and gradient."""
     batch = subject.batch()
@@ -108,8 +108,7 @@ def repeated_samples_are_harmless(subject: Subject) -> None:
 def identical_rows_are_harmless(subject: Subject) -> None:
     """Different samples that look the same give a finite loss and gradient."""
     batch = subject.batch()
-    first = torch.zeros(len(batch), dtype=torch.int64)
-    views = {role: rows(view, first) for role, view in batch.views.items()}
+    views = {role: alike(view) for role, view in batch.views.items()}
     same = Batch(views, batch.ids, batch.labels, batch.extra)
     finite(subject.turns(subject.learner(), same), "a batch of identical rows")
 

@@ -1,0 +1,1 @@
+"""Methods that learn from a graph: embeddings of its nodes."""
