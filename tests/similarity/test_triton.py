@@ -425,7 +425,7 @@ def test_a_gpu_that_is_too_small(monkeypatch):
         block_sizes.choose("key", CHOICES, start, pairs=100)
 
 
-@pytest.mark.parametrize("case", ["one,128,medium,90", "terms,200,high,80"])
+@pytest.mark.parametrize("case", ["keys,128,medium,90", "terms,200,high,80"])
 def test_kernels_compile_for_gpus(case):
     """The interpreter is lenient; the compiler needs no GPU."""
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}

@@ -8,12 +8,15 @@ instead, so that every run of a program adds in the same order.
 import functools
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import torch
 from triton.runtime.errors import OutOfResources, PTXASError
 
 T = TypeVar("T")
+
+Kind = Literal["half", "tf32", "ieee"]
+"""How products are taken: two-byte or float32 rows on tensor cores, or float32 without them."""
 
 LARGE = 2**22
 """Pairs from which a sweep is worth timing."""
@@ -50,11 +53,13 @@ def _interpreted(width: int) -> list[Blocks]:
     return [Blocks(16, 16, 32 if width <= 32 else 16, 32, 1, 1)]
 
 
-def sums_blocks(width: int, half: bool, square: bool, device: torch.device) -> list[Blocks]:
+def sums_blocks(width: int, kind: Kind, square: bool, device: torch.device) -> list[Blocks]:
     """Choices for the forward sweep: whole rows stay on the chip while they are narrow. ``square`` tiles if asked."""
     if device.type == "cpu":
         return _interpreted(width)
-    whole, dim = power(width), 64 if half else 32
+    half, whole, dim = kind == "half", power(width), 64 if kind == "half" else 32
+    if kind == "ieee":  # without tensor cores, larger tiles do not fit in the registers
+        return [Blocks(128, 128, 32, 16, 8, 3), Blocks(64, 64, min(whole, dim), 16, 4, 3)]
     found = []
     if whole <= (128 if half else 64):
         found += [Blocks(128, 128, whole, 16, 8, 3), Blocks(128, 128, whole, 16, 8, 2)]
@@ -66,14 +71,14 @@ def sums_blocks(width: int, half: bool, square: bool, device: torch.device) -> l
     return [*found, Blocks(64, 64, min(whole, dim), 16, 4, 3)]
 
 
-def pull_blocks(width: int, other_width: int, half: bool, shared: bool, device: torch.device) -> list[Blocks]:
+def pull_blocks(width: int, other_width: int, kind: Kind, shared: bool, device: torch.device) -> list[Blocks]:
     """Choices for the backward sweep, whose result stays in registers; ``shared``: it is made of the product's columns.
 
     Columns that are shared are loaded once, as wide as they are.
     """
     if device.type == "cpu":
         return _interpreted(width)
-    whole, out, dim = power(width), power(other_width), 64 if half else 32
+    half, whole, out, dim = kind == "half", power(width), power(other_width), 64 if kind == "half" else 32
     found = []
     if whole <= (128 if half else 64) and out <= 128:
         found += [Blocks(128, 64, whole, out, 8, 2), Blocks(128, 128, whole, out, 8, 2)]
@@ -83,6 +88,8 @@ def pull_blocks(width: int, other_width: int, half: bool, shared: bool, device: 
         found += [Blocks(64, 64, whole, out, 8, 2), Blocks(64, 32, whole, out, 8, 2)]
     if half and out > 256:
         found += [Blocks(64, 64, min(whole, dim), 512, 8, 2)]
+    if kind == "ieee":  # without tensor cores, larger tiles do not fit in the registers
+        found = []
     return [
         *found,
         Blocks(64, 64, min(whole, dim), min(out, 256 if half else 128), 8, 2),

@@ -47,27 +47,32 @@ def products(
 
 
 @triton.jit
+def side(values, slot, at, limit):
+    """What a slot of ``(slots, limit)`` holds for the anchors or candidates ``at``; 0 outside."""
+    return tl.load(values + slot * limit + at, mask=at < limit, other=0)
+
+
+@triton.jit
 def masked(
     tile, scale, shift, a, c, n, m, row_keys, col_keys, col_bias, RULES: tl.constexpr, EVEN: tl.constexpr
 ):  # fmt: skip
     """Base-2 logits less a shift; ``-inf`` for dropped pairs and outside of ``(n, m)``."""
     logits = tile * scale - shift
     for r in tl.static_range(len(RULES)):
-        kind: tl.constexpr = RULES[r][0]
-        mine, theirs, kept = row_keys + RULES[r][1] * n + a, col_keys + RULES[r][2] * m + c, RULES[r][3]
-        if kind == "self":
+        if RULES[r][0] == "self":
             logits = tl.where(a == c, -float("inf"), logits)
-        elif kind == "own":
-            logits = tl.where(tl.load(mine, mask=a < n, other=-1) == c, -float("inf"), logits)
-        elif kind == "columns":
-            logits += tl.load(col_bias + RULES[r][2] * m + c, mask=c < m, other=0.0)
+        elif RULES[r][0] == "own":
+            logits = tl.where(side(row_keys, RULES[r][1], a, n) == c, -float("inf"), logits)
+        elif RULES[r][0] == "columns":
+            logits += side(col_bias, RULES[r][2], c, m)
+        elif RULES[r][0] == "different":
+            differ = side(row_keys, RULES[r][1], a, n) != side(col_keys, RULES[r][2], c, m)
+            logits = tl.where(differ, -float("inf"), logits)
         else:
-            same = tl.load(mine, mask=a < n, other=0) == tl.load(theirs, mask=c < m, other=0)
-            if kind == "different":
-                same = same == 0
-            if kept >= 0:
-                same = same & (tl.load(row_keys + kept * n + a, mask=a < n, other=-1) != c)
-            logits = tl.where(same, -float("inf"), logits)
+            gone = side(row_keys, RULES[r][1], a, n) == side(col_keys, RULES[r][2], c, m)
+            if RULES[r][3] >= 0:
+                gone = gone & (side(row_keys, RULES[r][3], a, n) != c)
+            logits = tl.where(gone, -float("inf"), logits)
     if not EVEN:
         logits = tl.where((a < n) & (c < m), logits, -float("inf"))
     return logits
@@ -135,12 +140,6 @@ def sums_kernel(
         tl.store(row_out + part.to(tl.int64) * num_rows + rows, total, mask=rows < num_rows)
         if COLUMNS:  # the line is read again in the next item, by whichever threads
             tl.debug_barrier()
-
-
-@triton.jit
-def side(values, k, at, limit):
-    """The numbers of term ``k`` that belong to the anchors or candidates ``at``; 0 outside."""
-    return tl.load(values + k * limit + at, mask=at < limit, other=0.0)
 
 
 @triton.jit

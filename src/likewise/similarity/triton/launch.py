@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from likewise.similarity.tiles import Sweep
-from likewise.similarity.triton.blocks import Blocks, choose, power, pull_blocks, sums_blocks
+from likewise.similarity.triton.blocks import Blocks, Kind, choose, power, pull_blocks, sums_blocks
 from likewise.similarity.triton.kernels import pull_kernel, sums_kernel
 from likewise.similarity.triton.lowering import Lowered, RuleCode
 from likewise.similarity.walk import LN2, LOG2E
@@ -35,6 +35,11 @@ class Operands:
     def half(self) -> bool:
         """Whether they take two bytes each."""
         return self.dtype != torch.float32
+
+    @property
+    def kind(self) -> Kind:
+        """What blocks are chosen by."""
+        return "half" if self.half else "tf32" if self.precision == "tf32" else "ieee"
 
     def on(self, device: torch.device) -> str:
         """The precision as the kernels take it; the interpreter has no products in half precision."""
@@ -129,8 +134,9 @@ def sums(
             return (row_out * LN2).logsumexp(0) * LOG2E if parts > 1 else row_out[0], col_out
         return row_out.sum(0), col_out.sum(0)
 
-    choices = sums_blocks(width, operands.half, mirrored, device)
-    key = ("sums", device, *(power(n) for n in (num_rows, num_cols)), width, operands, running, columns, mirrored)
+    choices = sums_blocks(width, operands.kind, mirrored, device)
+    form = (product, running, columns, mirrored, swapped, rules)
+    key = ("sums", device, power(num_rows), power(num_cols), width, operands, form)
     return choose(key, choices, start, pairs=num_rows * num_cols)
 
 
@@ -209,7 +215,7 @@ def pull(
         )  # fmt: skip
         return out.sum(0) if parts > 1 else out[0], scale_out.sum(0)
 
-    choices = pull_blocks(width, other_width, operands.half, shared, device)
-    sizes = (power(num_rows), power(num_cols), width, other_width, more_width)
-    key = ("pull", device, *sizes, operands, terms, shared, more is not None)
+    choices = pull_blocks(width, other_width, operands.kind, shared, device)
+    form = (more is not None, learned, swapped, shared, weights.shifts is not None, rules)
+    key = ("pull", device, power(num_rows), power(num_cols), width, other_width, more_width, operands, form)
     return choose(key, choices, start, pairs=num_rows * num_cols)
