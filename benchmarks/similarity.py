@@ -91,10 +91,15 @@ def ask(python: str, seconds: float, threads: int, **task: Any) -> dict[str, Any
         done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=seconds)
     except subprocess.TimeoutExpired:
         return {"failed": f"stopped after {seconds:.0f} s", "takes_seconds": seconds}
+    except OSError as error:
+        return {"failed": str(error)}
     if done.returncode:
         killed = f"ended by signal {-done.returncode}" if done.returncode < 0 else "ended without an answer"
         return {"failed": (done.stderr.strip().splitlines() or [killed])[-1][:300]}
-    return json.loads(done.stdout.splitlines()[-1])
+    try:
+        return json.loads(done.stdout.splitlines()[-1])
+    except (IndexError, ValueError):
+        return {"failed": f"no answer: {done.stdout[-100:]!r}"}
 
 
 def before(cell: Cell, found: dict[Cell, dict[str, Any]]) -> tuple[float, float]:
@@ -126,7 +131,7 @@ def measured(cell: Cell, found: dict[Cell, dict[str, Any]], limits: Limits) -> d
         about = f"{needs / 1e9:,.0f} GB" if needs < 1e12 else f"{needs / 1e12:,.1f} TB"
         return {"failed": f"does not fit: about {about}", "needs_bytes": needs}
     if takes > limits.seconds:
-        return {"failed": f"not started: about {takes:,.0f} s", "takes_seconds": takes, "needs_bytes": needs}
+        return {"failed": f"not started: about {takes:,.0f} s", "takes_seconds": takes}
     own = FORMS[cell.loss][cell.form][0] in ("likewise", "torch")
     python = sys.executable if own else limits.peers
     if python is None:
@@ -202,6 +207,8 @@ def main() -> None:
         "product_rate": {},
     }
     results = Results(path, about, arguments.fresh)
+    if (about["machine"]["load_before"] or 0) > 0.5:
+        print(f"the machine is busy (load {about['machine']['load_before']:.1f}): times will be too long")
     wanted = list(cells(arguments.quick, python is not None, arguments.only))
     for dim in sorted({cell.dim for cell in wanted}):
         if str(dim) not in results.about["product_rate"]:

@@ -295,7 +295,7 @@ def main() -> None:
     except (MemoryError, RuntimeError) as error:
         if "allocate memory" not in str(error) and not isinstance(error, MemoryError):
             raise
-        answer = {"failed": f"does not fit: more than {task['memory'] / 1e9:.0f} GB", "out_of_memory": True}
+        answer = {"failed": f"does not fit: more than {task['memory'] / 1e9:.3g} GB", "out_of_memory": True}
     print(json.dumps(answer))
 
 
