@@ -80,7 +80,7 @@ def _pass(form, dim):
 def compiled(kernel, blocks, args, settings, capability):
     """Facts of one kernel compiled for a GPU."""
     constants = dict(settings)
-    options = {name: constants.pop(name) for name in ("num_warps", "num_stages")}
+    options = {name: constants.pop(name) for name in ("num_warps", "num_stages", "enable_fp_fusion")}
     types, aligned = dict.fromkeys(constants, "constexpr"), {}
     for place, (name, value) in enumerate(zip(kernel.arg_names, args)):
         is_tensor = isinstance(value, torch.Tensor)

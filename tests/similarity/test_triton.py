@@ -383,6 +383,20 @@ def test_each_tile_is_in_one_run(blocks, mirrored):
     assert all(part < parts for *_, part in table)
 
 
+@pytest.mark.parametrize(
+    ("version", "capability", "eager"),
+    [("3.9.0", (9, 0), False), ("3.4.1+git", (8, 0), False), ("3.2.0", (9, 0), True), ("3.9.0", (7, 5), True)],
+)
+def test_gpus_that_take_the_kernels(version, capability, eager, monkeypatch):
+    monkeypatch.setattr("triton.__version__", version)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.delitem(backends.BACKENDS, "cuda", raising=False)
+    gpu = torch.device("cuda")
+    assert backends.is_eager(gpu) == eager
+    assert backends.kernels(gpu) is (backends.EAGER if eager else KERNELS)
+    monkeypatch.delitem(backends.BACKENDS, "cuda")
+
+
 def fits_from(least, monkeypatch):
     """A stand-in for a kernel that needs blocks of at most ``least`` rows, and times that grow with the columns."""
     started = []
@@ -431,7 +445,7 @@ def test_kernels_compile_for_gpus(case):
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     script = Path(__file__).parent / "compiled_kernels.py"
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(script), "--ends", case],
+        [sys.executable, "-W", "error", str(script), "--ends", case],
         capture_output=True,
         text=True,
         timeout=120,
@@ -445,3 +459,8 @@ def test_kernels_compile_for_gpus(case):
         assert x["tensor"] > 0, f"no tensor cores: {x}"
         if x["last"]:
             assert x["shared"] <= 99 * 1024, f"the last choice must fit on every GPU: {x}"
+
+
+def test_importing_the_reductions_imports_no_triton():
+    code = "import sys, likewise.similarity; sys.exit('triton' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0

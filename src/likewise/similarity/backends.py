@@ -1,6 +1,8 @@
 """The table of kernels: what a back end provides, one entry per kind of device."""
 
+import importlib
 import importlib.util
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +31,8 @@ class Kernels:
 
 EAGER = Kernels(forward.lse_forward, backward.lse_backward, attention.attend_forward, attention.attend_backward)
 
+OLDEST_TRITON = (3, 4)
+
 BACKENDS: dict[str, Kernels] = {}
 """Kernels by device type, where there are others than the eager. GPUs are looked up when one is first used."""
 
@@ -36,7 +40,7 @@ BACKENDS: dict[str, Kernels] = {}
 def kernels(device: torch.device) -> Kernels:
     """The kernels for tensors of a device."""
     if device.type == "cuda" and device.type not in BACKENDS:
-        BACKENDS[device.type] = _on_gpu()
+        BACKENDS[device.type] = _on_gpu(device)
     return BACKENDS.get(device.type, EAGER)
 
 
@@ -45,9 +49,13 @@ def is_eager(device: torch.device) -> bool:
     return kernels(device) is EAGER
 
 
-def _on_gpu() -> Kernels:
-    """Triton's kernels, or the eager ones where triton is not installed."""
+def _on_gpu(device: torch.device) -> Kernels:
+    """Triton's kernels, or the eager ones where triton is missing or too old, or the GPU has no bfloat16 products."""
     if importlib.util.find_spec("triton") is None:
+        return EAGER
+    found = importlib.import_module("triton").__version__
+    version = tuple(int(part) for part in re.findall(r"\d+", found)[:2])
+    if version < OLDEST_TRITON or torch.cuda.get_device_capability(device) < (8, 0):
         return EAGER
     from likewise.similarity.triton import KERNELS
 

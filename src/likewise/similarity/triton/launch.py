@@ -1,6 +1,7 @@
 """How the kernels are started: operands, the order of the tiles, and the buffers that they write to."""
 
 import functools
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -85,6 +86,11 @@ def num_programs(device: torch.device) -> int:
     return int(torch.cuda.get_device_properties(device).multi_processor_count)
 
 
+def _on(device: torch.device) -> AbstractContextManager[object]:
+    """Triton starts kernels on the current GPU, so that must be the one with the rows."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+
 def _parts(row_blocks: int, col_blocks: int, wanted: int, col_bytes: int) -> int:
     """In how many runs a row of tiles is cut: for ``wanted`` items in all, and columns that fit in the cache."""
     return min(col_blocks, max(-(-wanted // row_blocks), -(-col_blocks * col_bytes // L2_BYTES)))
@@ -128,7 +134,7 @@ def sums(
             RULES=rules, PRODUCT=product, RUNNING=running, COLUMNS=columns, MIRRORED=mirrored, SWAPPED=swapped,
             EVEN=num_rows % blocks.rows == 0 and num_cols % blocks.cols == 0, WHOLE=blocks.dim >= width,
             PRECISION=operands.on(device), BLOCK_M=blocks.rows, BLOCK_N=blocks.cols, BLOCK_D=blocks.dim,
-            num_warps=blocks.warps, num_stages=blocks.stages,
+            num_warps=blocks.warps, num_stages=blocks.stages, enable_fp_fusion=True,
         )  # fmt: skip
         if running:
             return (row_out * LN2).logsumexp(0) * LOG2E if parts > 1 else row_out[0], col_out
@@ -137,7 +143,8 @@ def sums(
     choices = sums_blocks(width, operands.kind, mirrored, device)
     form = (product, running, columns, mirrored, swapped, rules)
     key = ("sums", device, power(num_rows), power(num_cols), width, operands, form)
-    return choose(key, choices, start, pairs=num_rows * num_cols)
+    with _on(device):
+        return choose(key, choices, start, pairs=num_rows * num_cols)
 
 
 @dataclass(frozen=True)
@@ -211,11 +218,12 @@ def pull(
             MORE_WHOLE=more_dim >= more_width, SHARED=shared and blocks.dim == blocks.out >= width,
             PRECISION=operands.on(device), BLOCK_M=blocks.rows, BLOCK_N=blocks.cols, BLOCK_D=blocks.dim,
             BLOCK_E=blocks.out, BLOCK_F=more_dim, BLOCK_K=1 << (terms - 1).bit_length(),
-            num_warps=blocks.warps, num_stages=blocks.stages,
+            num_warps=blocks.warps, num_stages=blocks.stages, enable_fp_fusion=True,
         )  # fmt: skip
         return out.sum(0) if parts > 1 else out[0], scale_out.sum(0)
 
     choices = pull_blocks(width, other_width, operands.kind, shared, device)
     form = (more is not None, learned, swapped, shared, weights.shifts is not None, rules)
     key = ("pull", device, power(num_rows), power(num_cols), width, other_width, more_width, operands, form)
-    return choose(key, choices, start, pairs=num_rows * num_cols)
+    with _on(device):
+        return choose(key, choices, start, pairs=num_rows * num_cols)
