@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from likewise.core.errors import InputError
+from likewise.core.recipe import FROM_DATA, part
 from likewise.parts.encoders.dilated import Dilated
 
 
@@ -54,6 +55,7 @@ class HardConcrete(nn.Module):
         return (s * (1 + self.stretch) - self.stretch).clamp(0, 1)
 
 
+@part("augmenter", "mask-and-scale")
 class SeriesAugmenter(nn.Module):
     """A learned view of a series: which values carry the information, and how to rescale them.
 
@@ -65,16 +67,26 @@ class SeriesAugmenter(nn.Module):
         dim: width of the trunk's features.
         hidden: width inside the trunk.
         depth: blocks of the trunk.
-        gate: from h to the mask.
+        bias: of the gate, see :class:`HardConcrete`.
+        stretch: of the gate.
+        hard: mask by 0 and 1, with the gradient of the soft mask.
     """
 
     def __init__(
-        self, channels: int, *, dim: int = 64, hidden: int = 64, depth: int = 3, gate: HardConcrete | None = None
+        self,
+        *,
+        channels: int = FROM_DATA,
+        dim: int = 64,
+        hidden: int = 64,
+        depth: int = 3,
+        bias: float = 0.05,
+        stretch: float = 0.05,
+        hard: bool = True,
     ) -> None:
         super().__init__()
         self.trunk = Dilated(dim=dim, hidden=hidden, depth=depth, channels=channels, dropout=0.1)
         self.information, self.transform = nn.Linear(dim, channels), nn.Linear(dim, channels)
-        self.gate = gate or HardConcrete()
+        self.gate = HardConcrete(bias=bias, stretch=stretch, hard=hard)
 
     def forward(self, series: Tensor, uniform: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The view of ``series (n, t, c)``, and its weights h, both of that shape.

@@ -12,6 +12,11 @@ from likewise.parts.schedules import constant
 _FIELDS = {field.name for field in dataclasses.fields(Recipe)}
 
 
+def trends(largest: int) -> tuple[int, ...]:
+    """Sizes of CoST's causal convolutions: 1, 2, 4, ... up to ``largest``."""
+    return tuple(2**i for i in range(largest.bit_length()))
+
+
 def tiny_series(method: type, /, *, encoder: Spec, views: Spec, **changes: Any) -> Recipe:
     """For tests: ten steps of milliseconds on waves that are made up."""
     base = {

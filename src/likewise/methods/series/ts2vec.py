@@ -1,18 +1,15 @@
 """TS2Vec: the same time step seen in two contexts agrees, at every resolution."""
 
-from torch import Tensor
-
-from likewise.core.batch import Batch, View
+from likewise.core.batch import Batch
 from likewise.core.card import Card, Traits
 from likewise.core.comm import Collective
 from likewise.core.errors import InputError
-from likewise.core.learner import Context, Embeddings, Learner, Step
+from likewise.core.learner import Embeddings, Step
 from likewise.core.recipe import Recipe, spec
 from likewise.core.registry import recipe, register
 from likewise.functional import hierarchical_contrast
-from likewise.parts.averaging import WeightAverage
 from likewise.parts.encoders.dilated import Dilated
-from likewise.parts.series import tensors
+from likewise.parts.series import SeriesLearner, tensors
 from likewise.recipes.series import long_series, tiny_series
 from likewise.views.series import OverlappingCrops
 
@@ -43,7 +40,7 @@ from likewise.views.series import OverlappingCrops
         ),
     )
 )
-class TS2Vec(Learner):
+class TS2Vec(SeriesLearner):
     r"""TS2Vec (Yue et al., 2022): hierarchical contrast (Algorithm 1) of two crops on the steps that they share.
 
     .. math:: \mathcal{L} = \frac1L\sum_l \alpha\,\mathrm{NTX}_{\mathrm{series}}(P^l a, P^l b)
@@ -59,12 +56,11 @@ class TS2Vec(Learner):
     """
 
     def __init__(self, encoder: Dilated, *, instance: float = 0.5, temporal_unit: int = 0) -> None:
-        super().__init__()
+        super().__init__(encoder)
         if not 0 <= instance <= 1:
             raise InputError(f"instance={instance} is a share, from 0 to 1")
         if temporal_unit < 0:
             raise InputError(f"temporal_unit={temporal_unit} must be at least 0")
-        self.encoder, self.average = encoder, WeightAverage(encoder)
         self.instance, self.temporal_unit = instance, temporal_unit
 
     def encode(self, batch: Batch) -> Embeddings:
@@ -77,19 +73,6 @@ class TS2Vec(Learner):
         """The hierarchical contrast over the batch."""
         loss = hierarchical_contrast(z["a"], z["b"], instance=self.instance, temporal_unit=self.temporal_unit)
         return Step(loss)
-
-    def after_update(self, ctx: Context) -> None:
-        """Take the new weights into the mean."""
-        self.average.update(self.encoder)
-
-    def embed(self, view: View, role: str | None = None) -> Tensor:
-        """Features ``(n, dim)`` of series ``(n, t, c)``, the maximum over time, by the mean weights."""
-        out: Tensor = self.average(view)
-        return out
-
-    def steps(self, view: Tensor) -> Tensor:
-        """Features of every time step ``(n, t, dim)``, by the mean weights."""
-        return self.average.steps(view)
 
 
 @recipe(TS2Vec)
