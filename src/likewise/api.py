@@ -1,6 +1,5 @@
 """The library in Python: train, open a run, use what it learned, compare methods."""
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ from likewise.train.run import train
 
 @dataclass(frozen=True)
 class Hit:
-    """One answer of a search: cosine similarity, the item's key, its label's name or "", its file or None."""
+    """An answer of a search: cosine similarity (or score, if recommended), key, label's name or "", file or None."""
 
     score: float
     key: str
@@ -133,6 +132,14 @@ class Run:
         if data is None:
             return self.plan.dataset
         found = from_object(data, image_size=self.plan.facts.get("image_size"), modality=self.card.modality)
+        if found.tables and not isinstance(data, Dataset):
+            own = self.plan.dataset.tables
+            others = [r for r in own if r not in found.tables or list(found.tables[r].keys) != list(own[r].keys)]
+            if others:
+                raise InputError(
+                    f"{self.slug} learned an embedding of each {others[0]} that it was trained with, and {found.name} "
+                    f"has others: leave the data out to use the run's own, or train on the new ones"
+                )
         return _in_shape(found, self.plan.facts)
 
     def embed(
@@ -185,6 +192,24 @@ class Run:
         scores, rows = found
         hits = [_hit(dataset, float(s), int(r)) for s, r in zip(scores[0], rows[0])]
         return [hit for hit in hits if hit.row != own][:k]
+
+    def recommend(self, user: Any, *, k: int = 10, known: bool = False) -> list[Hit]:
+        """The ``k`` items of largest score for a user, best first; the score is a dot product of embeddings.
+
+        Args:
+            user: by name, as in the data.
+            k: how many.
+            known: rank what the user has already, too (in training, validation or test).
+
+        Raises:
+            InputError: the run is no recommender's, or there is no such user.
+        """
+        from likewise.evaluate.ranking import recommend
+
+        scores, rows = recommend(
+            self.learner, self.views, self.plan.dataset, str(user), k, known=known, device=self.device
+        )
+        return [_hit(self.dataset(role="item"), score, i) for score, i in zip(scores.tolist(), rows.tolist())]
 
     def evaluate(self, data: Any = None, *, what: Sequence[str] | None = None) -> dict[str, Any]:
         """What the run's measure finds on ``data`` (the run's own if None): as a rule, metrics on its test split."""
@@ -314,8 +339,7 @@ def _one(query: Any, dataset: Dataset, modality: str) -> Any:
     """A single item as something that a dataset can be made of."""
     if isinstance(query, str | Path):
         if not Path(query).is_file():
-            close = difflib.get_close_matches(str(query), list(map(str, dataset.keys)), n=3, cutoff=0.5)
-            hint = near(str(query), close) if close else ""
+            hint = near(str(query), map(str, dataset.keys), listed=False)
             raise InputError(f"no file at {str(query)!r} and no item of that name to search with{hint}")
         return [str(query)] if modality == "image" else str(query)
     if isinstance(query, np.ndarray | Tensor) and query.ndim <= 3:
@@ -325,7 +349,7 @@ def _one(query: Any, dataset: Dataset, modality: str) -> Any:
 
 def _hit(dataset: Dataset, score: float, row: int) -> Hit:
     label = ""
-    if dataset.labels is not None and dataset.classes is not None:
+    if dataset.labels is not None and dataset.classes is not None and dataset.labels[row] >= 0:
         label = str(dataset.classes[int(dataset.labels[row])])
     path = Path(dataset.root) / dataset.keys[row] if dataset.root else None
     return Hit(score, str(dataset.keys[row]), label, path, row)

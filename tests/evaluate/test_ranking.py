@@ -9,7 +9,7 @@ from likewise.core.errors import InputError
 from likewise.core.learner import Learner
 from likewise.data.interactions import TEST, TRAIN, VALID, synthetic_blocks
 from likewise.evaluate.catalogue import METRICS
-from likewise.evaluate.ranking import KINDS, Ranking, held, ranking
+from likewise.evaluate.ranking import KINDS, Ranking, pairs_of, ranking
 from likewise.views.interactions import Triples
 
 
@@ -85,7 +85,7 @@ def data():
 def scores_that_find(data, *parts):
     out = torch.rand(data.known["num_users"], data.known["num_items"])
     for place, part in enumerate(parts):
-        user, item = held(data, part)
+        user, item = pairs_of(data, part)
         out[user, item] = 3.0 - place
     return out
 

@@ -17,6 +17,7 @@ VERBS = (
     "report",
     "embed",
     "search",
+    "recommend",
     "evaluate",
     "compare",
     "claim",

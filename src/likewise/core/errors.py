@@ -14,12 +14,14 @@ class MissingExtraError(InputError, ImportError):
     """An optional package is not installed."""
 
 
-def near(name: str, options: Iterable[str]) -> str:
-    """``"; did you mean 'x' or 'y'?"`` for the closest options, or the list of all when none is close."""
+def near(name: str, options: Iterable[str], *, listed: bool = True) -> str:
+    """``"; did you mean 'x' or 'y'?"`` for the closest options; if none is close all, where ``listed``."""
     options = sorted(options)
     close = difflib.get_close_matches(name, options, n=3, cutoff=0.5)
     if close:
         return "; did you mean " + " or ".join(repr(c) for c in close) + "?"
+    if not listed:
+        return ""
     return "; there are: " + ", ".join(options) if options else "; there are none"
 
 

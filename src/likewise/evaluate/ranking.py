@@ -85,7 +85,9 @@ class Ranking(Measure):
     def _measured(
         self, dataset: Dataset, user: Tensor, item: Tensor, split: str, limit: int | None = None
     ) -> dict[str, Any]:
-        pairs = {name: held(dataset, number) for name, number in (("test", TEST), ("valid", VALID), ("train", TRAIN))}
+        pairs = {
+            name: pairs_of(dataset, number) for name, number in (("test", TEST), ("valid", VALID), ("train", TRAIN))
+        }
         if not pairs[split].shape[1]:
             raise InputError(f"{dataset.name} has no {split} interactions to rank for: nobody has 3 interactions")
         hidden = [pairs["train"]] + ([pairs["valid"]] if split == "test" and self.mask_valid else [])
@@ -98,16 +100,65 @@ def embeddings(
     """What a learner has for every user ``(u, d)`` and item ``(i, d)``, as they are."""
     out = []
     for role in ("user", "item"):
-        if role not in dataset.tables:
-            raise InputError(f"{dataset.name} has no table of {role}s: recommenders are measured on interactions")
-        table = dataset.tables[role]
-        rows = torch.arange(len(table))
+        held = table(dataset, role)
+        rows = torch.arange(len(held))
         # one batch: a learner that propagates through a graph does so once
-        out.append(extract(learner, views, table, rows, batch=len(table), role=role, device=device))
+        out.append(extract(learner, views, held, rows, batch=len(held), role=role, device=device))
     return out[0], out[1]
 
 
-def held(dataset: Dataset, number: int) -> Tensor:
+def table(dataset: Dataset, role: str) -> Dataset:
+    """The users, or items, that the rows refer to."""
+    if role not in dataset.tables:
+        raise InputError(f"{dataset.name} has no {role}s: recommendations need interactions of users with items")
+    return dataset.tables[role]
+
+
+def recommend(
+    learner: Learner,
+    views: Views,
+    dataset: Dataset,
+    user: str,
+    k: int,
+    *,
+    known: bool = False,
+    device: torch.device | str | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Scores and numbers ``(k,)`` at most of the items of largest score for one user, best first.
+
+    Args:
+        learner: in whatever mode.
+        views: as it was trained with.
+        dataset: interactions.
+        user: by name.
+        k: how many.
+        known: rank what the user has in any part of the split, too.
+        device: where to compute.
+
+    Raises:
+        InputError: data that are no interactions, no such user, or k below 1.
+    """
+    if k < 1:
+        raise InputError(f"k={k}: must be at least 1")
+    people, things = table(dataset, "user"), table(dataset, "item")
+    names = list(map(str, people.keys))
+    if user not in names:
+        raise InputError(f"no user {user!r} in {dataset.name}{near(user, names, listed=False)}")
+    number = names.index(user)
+    one = torch.tensor([number])
+    mine = extract(learner, views, people, one, role="user", device=device)
+    every = torch.arange(len(things))
+    scores = mine @ extract(learner, views, things, every, batch=len(things), role="item", device=device).T
+    who, what = (dataset.columns[name] for name in ("user", "item"))
+    assert isinstance(who, Tensor)
+    assert isinstance(what, Tensor)
+    hidden = what[who == number].sort().values + number * len(things)
+    rows = topk(scores.clone(), one, hidden[:0] if known else hidden, k)[0]
+    rows = rows[rows >= 0]
+    return scores[0, rows], rows
+
+
+def pairs_of(dataset: Dataset, number: int) -> Tensor:
     """Users and items ``(2, e)`` of the interactions of one part of the split."""
     user, item, part = (dataset.columns[name] for name in ("user", "item", "part"))
     assert isinstance(user, Tensor)

@@ -49,7 +49,7 @@ from likewise.similarity import unit_rows
             metric="top20_recall",
             beats="lightgcn",
             seeds=3,
-            settings=(("dim", 64), ("layers", 2), ("penalty", 1e-3), ("epochs", 60.0), ("optimizer.lr", 1e-3)),
+            settings=(("dim", 64), ("layers", 2), ("penalty", 1e-3), ("epochs", 40.0), ("optimizer.lr", 1e-3)),
         ),
         deviations=(
             "A similarity below 0 among an item's nearest leaves the pair out of the hypergraph; the code keeps it as "
@@ -140,35 +140,31 @@ class MMHCL(Learner):
                 raise InputError(f"the items have no features {name!r}{near(name, held)}")
         return [held[name] for name in self.features or held]
 
-    def tables(self) -> tuple[Tensor, Tensor]:
-        """Every user U ``(u, dim)`` and item V ``(i, dim)``."""
-        (users, items), (of_users, of_items) = self._first_order(), self._second_order()
+    def tables(self) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        """U ``(u, dim)``, V ``(i, dim)``, and what the hypergraphs add to each, None where they are off."""
+        users, items = self.graphs["interactions"](self.user, self.item, self.layers)
+        of_users = None if self.user_shared is None else self.graphs["user"](self.user_shared, self.user_layers)
+        of_items = None if self.item_shared is None else self.graphs["item"](self.item_shared, self.item_layers)
         return (
             users if of_users is None else users + normalize(of_users, dim=1),
             items if of_items is None else items + normalize(of_items, dim=1),
+            of_users,
+            of_items,
         )
-
-    def _first_order(self) -> tuple[Tensor, Tensor]:
-        out: tuple[Tensor, Tensor] = self.graphs["interactions"](self.user, self.item, self.layers)
-        return out
-
-    def _second_order(self) -> tuple[Tensor | None, Tensor | None]:
-        users = None if self.user_shared is None else self.graphs["user"](self.user_shared, self.user_layers)
-        items = None if self.item_shared is None else self.graphs["item"](self.item_shared, self.item_layers)
-        return users, items
 
     def encode(self, batch: Batch) -> Embeddings:
         """``user``, ``positive`` and ``negative`` of each triple, ``(n, dim)``: rows of U and V."""
-        return triple(*self.tables(), batch)
+        return triple(*self.tables()[:2], batch)
 
     def objective(self, z: Embeddings, batch: Batch, comm: Collective) -> Step:
-        """BPR and the penalty over the triples, and the contrasts over everybody, logged as ``user`` and ``item``."""
+        """BPR and the penalty over the triples, and both contrasts over everybody."""
         positive, negative = ((z["user"] * z[role]).sum(1) for role in ("positive", "negative"))
         rank = bpr(positive, negative).mean()
         loss, logs = rank + self.penalty * half_squares(*z.values()).mean(), {"bpr": rank.detach()}
-        ratios = {"user": self.user_ratio, "item": self.item_ratio}
-        # all rows, propagated again: those of the triples alone came from encode
-        for (role, ratio), fused, other in zip(ratios.items(), self.tables(), self._second_order()):
+        # z has the rows of the triples alone
+        users, items, of_users, of_items = self.tables()
+        branches = {"user": (self.user_ratio, users, of_users), "item": (self.item_ratio, items, of_items)}
+        for role, (ratio, fused, other) in branches.items():
             if other is not None:
                 contrast = node_info_nce(unit_rows(fused), unit_rows(other), temperature=self.temperature).mean()
                 loss, logs[f"{role}_contrast"] = loss + ratio * contrast, contrast.detach()
@@ -176,7 +172,7 @@ class MMHCL(Learner):
 
     def embed(self, view: View, role: str | None = None) -> Tensor:
         """Items by their numbers, or users where ``role`` says so."""
-        return index(self.tables(), view, role)
+        return index(self.tables()[:2], view, role)
 
 
 @recipe(MMHCL)
