@@ -8,11 +8,12 @@ import typer
 
 from likewise.cli import terminal
 from likewise.cli.arguments import Data, Json, Settings, Size, settings
+from likewise.evaluate.catalogue import LEADS
 
 if TYPE_CHECKING:
     from likewise.report.comparison import Row
 
-COLUMNS = ("knn", "linear", "linear_200", "r2", "effective_rank", "uniformity")
+COLUMNS = (*LEADS, "knn", "linear", "linear_200", "r2", "effective_rank", "uniformity")
 
 
 def compare(

@@ -79,7 +79,7 @@ def get(
         return
     terminal.line("done" if fetched else "here", f"{name}   {folder}")
     terminal.line("licence", f"{about.licence}; {about.origin}")
-    terminal.line("next", f"likewise train dcl --data {name}")
+    terminal.line("next", f"likewise train {_method(about.modality)} --data {name}")
 
 
 def show(
@@ -126,16 +126,36 @@ def show(
         terminal.line("licence", f"{dataset.about.licence}; {dataset.about.origin}")
     if out is not None:
         terminal.line("sheet", str(out))
-    terminal.line("next", f"likewise train dcl --data {data}")
+    kind = dataset.about.modality if dataset.about is not None else modality
+    terminal.line("next", f"likewise train {_method(kind)} --data {data}")
+
+
+def _method(modality: str) -> str:
+    """A method to begin with, for data of a kind."""
+    from likewise.core import registry
+
+    if modality == "image":
+        return "dcl"
+    return min(
+        (slug for slug, found in registry.listings().items() if found.card.modality == modality), default="METHOD"
+    )
+
+
+def _shape(column: Any) -> list[int]:
+    """Sizes of a row; of a graph how many edges and how wide a node's features are."""
+    if hasattr(column, "edges"):
+        return [column.edges.shape[1], column.x.shape[1]]
+    return list(getattr(column, "shape", ())[1:])
 
 
 def _facts(dataset: "Dataset") -> dict[str, Any]:
-    columns = {name: list(getattr(column, "shape", ())[1:]) for name, column in dataset.columns.items()}
+    columns = {name: _shape(column) for name, column in dataset.columns.items()}
     classes = None
     if dataset.classes is not None and dataset.labels is not None:
         num = len(dataset.classes)
-        train = dataset.labels[~dataset.test].bincount(minlength=num).tolist()
-        test = dataset.labels[dataset.test].bincount(minlength=num).tolist()
+        known = dataset.labels >= 0  # nodes of a graph may have none
+        train = dataset.labels[~dataset.test & known].bincount(minlength=num).tolist()
+        test = dataset.labels[dataset.test & known].bincount(minlength=num).tolist()
         classes = {name: {"train": train[i], "test": test[i]} for i, name in enumerate(dataset.classes)}
     return {
         "name": dataset.name,

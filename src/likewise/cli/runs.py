@@ -10,6 +10,7 @@ import typer
 from likewise.cli import terminal
 from likewise.cli.arguments import Json, keep, sort
 from likewise.core.errors import InputError
+from likewise.evaluate.catalogue import LEADS
 from likewise.train.events import read_events, read_json, read_status
 
 
@@ -54,7 +55,7 @@ def runs(
         terminal.line("next", f"likewise train --out {paused[0]['run']} --resume")
 
 
-COLUMNS = ("method", "data", "state", "done", "seed", "knn", "linear", "effective_rank", "uniformity", "age")
+COLUMNS = ("method", "data", "state", "done", "seed", *LEADS, "knn", "linear", "effective_rank", "uniformity", "age")
 
 
 def describe(folder: Path) -> dict[str, Any]:

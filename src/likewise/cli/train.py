@@ -11,7 +11,7 @@ import typer
 from likewise.cli import terminal
 from likewise.cli.arguments import Data, Json, Settings, Size, settings
 from likewise.core.errors import InputError
-from likewise.evaluate.catalogue import METRICS
+from likewise.evaluate.catalogue import LEADS, METRICS
 
 if TYPE_CHECKING:
     from likewise.train.plan import Plan
@@ -138,7 +138,7 @@ def _in_words(metrics: Mapping[str, Any]) -> str:
     """The main metrics in a line, with what an untrained encoder has."""
     before = metrics.get("untrained", {})
     out = []
-    usual = [name for name in ("knn", "linear", "uniformity", "effective_rank") if name in metrics]
+    usual = [name for name in (*LEADS, "knn", "linear", "uniformity", "effective_rank") if name in metrics]
     if next(iter(metrics), "") not in usual:  # a measure of another kind, the most telling first
         usual = [n for n in metrics if n in METRICS and n not in ("seconds", "peak_memory_mb")][:4]
     for name in usual:

@@ -294,6 +294,7 @@ SOURCES: dict[str, Source] = {
             installed=("/usr/share/man",),
             inside="share/man",
             suffix=".gz",
+            tree="88decb2e6f9f3d960a535608d61062d54c8944a0c4f2ad0536cd0b1c3e4a5b1d",
             marks=("man2/open.2.gz", "man3/printf.3.gz", "man7/signal.7.gz"),
         ),
     )

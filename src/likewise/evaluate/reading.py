@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from likewise.evaluate.catalogue import METRICS
+from likewise.evaluate.catalogue import LEADS, METRICS
 
+_SHARES = tuple(n for n in LEADS if METRICS[n].share and METRICS[n].direction == "higher")
 Level = Literal["good", "warn", "bad"]
 
 
@@ -36,7 +37,7 @@ def read(metrics: Mapping[str, Any], dim: int | None = None) -> list[Reading]:
         _rank,
         _uniformity,
         _alignment,
-        *(_over_untrained(name) for name in ("knn", "linear_200", "linear", "r2")),
+        *(_over_untrained(name) for name in ("knn", "linear_200", "linear", "r2", *_SHARES)),
         _lidar,
     )
     found = [reading for reader in readers if (reading := reader(metrics, width)) is not None]

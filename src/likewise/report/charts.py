@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from likewise.evaluate.catalogue import LEADS
 from likewise.report.page import number
 from likewise.report.words import metric
 from likewise.report.words import title as title_of
@@ -18,7 +19,7 @@ _FRAMES = 100
 _NOT_CURVES = {"event", "time", "step", "epoch", "stage", "message", "positive_hist", "negative_hist"}
 _TOGETHER = (("knn", "linear"), ("effective_rank", "lidar"), ("alignment", "apart"))
 """Probes on one scale that belong in one chart."""
-_FIRST = ("loss", "knn", "linear", "effective_rank", "lidar", "uniformity", "alignment", "apart", "lr")
+_FIRST = ("loss", *LEADS, "knn", "linear", "effective_rank", "lidar", "uniformity", "alignment", "apart", "lr")
 _LAST = ("samples_per_s", "wait_share", "anisotropy", "std", "tolerance")
 """For those who look closely: folded away on the page."""
 

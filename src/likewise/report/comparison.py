@@ -8,17 +8,29 @@ from os.path import relpath
 from pathlib import Path
 from typing import Any
 
-from likewise.evaluate.catalogue import METRICS
+from likewise.evaluate.catalogue import LEADS, METRICS
 from likewise.evaluate.compare import Difference, Standing, Summary, holm, paired, rank, summary
 from likewise.report import charts, page, words
 from likewise.train.events import read_events, read_json, read_status
 
-_LEAD = ("knn", "linear_200", "linear", "r2", "map", "effective_rank", "uniformity")
-_SHOWN = ("knn", "linear_200", "linear", "few_shot_5", "r2", "map", "nmi", "effective_rank", "uniformity", "alignment")
+_LEAD = (*LEADS, "knn", "linear_200", "linear", "r2", "map", "effective_rank", "uniformity")
+_SHOWN = (
+    *LEADS,
+    "knn",
+    "linear_200",
+    "linear",
+    "few_shot_5",
+    "r2",
+    "map",
+    "nmi",
+    "effective_rank",
+    "uniformity",
+    "alignment",
+)
 """Metrics with a plot, as far as the runs have them; the rest is in each run's page."""
-_TABLE = ("knn", "linear", "linear_200", "r2", "effective_rank", "uniformity")
+_TABLE = (*LEADS, "knn", "linear", "linear_200", "r2", "effective_rank", "uniformity")
 """Of those, the columns of the table."""
-_CURVES = ("knn", "linear", "effective_rank", "uniformity", "loss", "samples_per_s")
+_CURVES = (*LEADS, "knn", "linear", "effective_rank", "uniformity", "loss", "samples_per_s")
 
 
 @dataclass(frozen=True)

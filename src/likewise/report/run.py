@@ -11,7 +11,7 @@ import numpy as np
 
 from likewise.core.card import Card
 from likewise.core.errors import InputError
-from likewise.evaluate.catalogue import METRICS
+from likewise.evaluate.catalogue import LEADS, METRICS
 from likewise.report import charts, page, settings, words
 from likewise.report.equation import equation
 from likewise.report.pictures import Sheet, picture, sheet
@@ -218,7 +218,7 @@ def _tiles(run: RunPage, before: Mapping[str, float], dim: int | None) -> list[d
     """The few numbers on top: what it reached, against the untrained encoder, and what it cost."""
     values = words.numbers(run.metrics)
     out = []
-    for name in ("knn", "linear", "r2", "map", "effective_rank", "uniformity", "alignment"):
+    for name in (*LEADS, "knn", "linear", "r2", "map", "effective_rank", "uniformity", "alignment"):
         if name not in values:
             continue
         value, held = values[name], before.get(name)

@@ -5,6 +5,8 @@ import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from likewise.evaluate.catalogue import LEADS, METRICS
+
 
 class Display(Protocol):
     """Shows a run's progress."""
@@ -104,7 +106,11 @@ class Live(Silent):
             self.bar.stop()
 
 
-_PROBES = (("knn", "knn", ".3f"), ("effective_rank", "rank", ".0f"))
+_PROBES = (
+    *((name, METRICS[name].title, ".3f") for name in LEADS),
+    ("knn", "knn", ".3f"),
+    ("effective_rank", "rank", ".0f"),
+)
 
 
 def make_display(quiet: bool) -> Display:
