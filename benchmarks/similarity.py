@@ -33,6 +33,8 @@ QUICK = (32, 256, 512)
 OURS, BFLOAT16, PML = "likewise", "likewise, bfloat16 tiles", "pytorch-metric-learning"
 LINEAR = {OURS, BFLOAT16, "sentence-transformers, cached"}
 """Forms whose memory grows with the rows; others' with the square, pytorch-metric-learning's with the cube."""
+START = 60.0
+"""Seconds for a process to import what it measures, before the time limit counts."""
 MEMORY_SHARE = 0.85
 """Of the memory that is available, what a loss may take."""
 
@@ -88,9 +90,9 @@ def ask(python: str, seconds: float, threads: int, **task: Any) -> dict[str, Any
     environment = os.environ | wanted | {"PYTHONWARNINGS": "ignore", "TOKENIZERS_PARALLELISM": "false"}
     command = [python, str(HERE / "similarity_peers.py"), json.dumps(task)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=seconds)
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=START + seconds)
     except subprocess.TimeoutExpired:
-        return {"failed": f"stopped after {seconds:.0f} s", "takes_seconds": seconds}
+        return {"failed": f"stopped after {START + seconds:.0f} s", "takes_seconds": seconds}
     except OSError as error:
         return {"failed": str(error)}
     if done.returncode:
