@@ -9,7 +9,7 @@ from torch import Tensor
 from likewise.core.comm import Collective
 from likewise.functional.infonce import contrast_views, others, stacked
 from likewise.functional.precision import equation
-from likewise.similarity import SINGLE, row_lse
+from likewise.similarity import SINGLE, row_lse, some
 
 
 @equation
@@ -51,7 +51,8 @@ def decoupled_nce(
     rows = stacked(a, b)
     if sigma is None:
         loss = contrast_views(rows, drop, temperature, comm, similarity)
-        return torch.where(loss == -torch.inf, 0.0, loss)
+        none = loss == -torch.inf
+        return torch.where(none, 0.0, loss) if some(none) else loss
     positive = (a * b).sum(1)
     everyone = comm.gather(positive) / sigma
     log_mean = everyone.logsumexp(0) - math.log(len(everyone))

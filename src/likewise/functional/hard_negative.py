@@ -9,7 +9,7 @@ from torch import Tensor
 from likewise.core.comm import Collective
 from likewise.functional.infonce import others, stacked
 from likewise.functional.precision import equation, softplus
-from likewise.similarity import SINGLE, Term, sweep
+from likewise.similarity import SINGLE, Term, some, sweep
 
 
 @equation
@@ -41,7 +41,9 @@ def hard_negative_nce(
     terms = [Term(scale, drop) for scale in scales]
     hard, weight, log_count = sweep(stacked(a, b), None, terms, comm=comm, similarity=similarity)
     none = log_count == -torch.inf
-    hard, weight, log_count = (x.masked_fill(none, 0.0) for x in (hard, weight, log_count))
+    lonely = some(none)
+    if lonely:
+        hard, weight, log_count = (x.masked_fill(none, 0.0) for x in (hard, weight, log_count))
     one_way = (a * b).sum(1) / temperature
     positive = torch.cat([one_way, one_way])
     mean = hard - weight  # log of the weighted mean of exp(s / tau)
@@ -51,4 +53,5 @@ def hard_negative_nce(
     estimate = torch.where(left, rest, 1.0).log() + top - math.log1p(-tau_plus)
     floor = -1 / temperature
     repel = log_count + torch.where(left, estimate, floor).clamp(min=floor)
-    return torch.where(none, 0.0, softplus(repel - positive))
+    loss = softplus(repel - positive)
+    return torch.where(none, 0.0, loss) if lonely else loss

@@ -34,6 +34,7 @@ from likewise.similarity import (
     log_sum,
     row_lse,
     same_sum,
+    some,
 )
 
 
@@ -166,9 +167,13 @@ def sup_con(
         similarity=similarity,
     )
     total, count = same_sum(keys[: len(chosen)], rows, keys, comm)
-    mean = (total - chosen) / (count - 1).clamp(min=1)[:, None]  # the anchor is no positive of its own
-    loss = (lse - (chosen * mean).sum(1) / temperature) * (temperature / base_temperature)
-    return torch.where(count > 1, loss, 0.0)
+    # the anchor is no positive of its own
+    pull = (total - chosen) / ((count - 1).clamp(min=1).to(rows.dtype) * temperature)[:, None]
+    loss = lse - (chosen * pull).sum(1)
+    if temperature != base_temperature:
+        loss = loss * (temperature / base_temperature)
+    none = count <= 1
+    return torch.where(none, 0.0, loss) if some(none) else loss
 
 
 @equation

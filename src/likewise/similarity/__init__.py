@@ -1,6 +1,7 @@
 """Exact reductions over anchors x candidates: what losses read of a similarity matrix, without the matrix."""
 
 from likewise.similarity.dense import log_sum as log_sum
+from likewise.similarity.dense import some as some
 from likewise.similarity.mode import Mode as Mode
 from likewise.similarity.mode import using as using
 from likewise.similarity.reductions import SINGLE as SINGLE

@@ -18,10 +18,15 @@ QUICK = 2**14
 counts there is the number of operations, not their size."""
 
 
+def some(mask: Tensor) -> bool:
+    """Whether anything may be true in a mask; looks only on a CPU, where looking is cheap."""
+    return mask.device.type != "cpu" or bool(mask.any())
+
+
 def log_sum(logits: Tensor, dim: int, keepdim: bool = False) -> Tensor:
     """``logsumexp`` that gives ``-inf`` without gradient where every logit is ``-inf`` (or there is none)."""
     lse = logits.logsumexp(dim, keepdim=keepdim)
-    if lse.device.type == "cpu" and not (lse == -torch.inf).any():
+    if not some(lse == -torch.inf):
         return lse
     empty = (logits == -torch.inf).all(dim, keepdim=True)
     lse = logits.masked_fill(empty, 0.0).logsumexp(dim, keepdim=True).masked_fill(empty, -torch.inf)

@@ -25,12 +25,13 @@ from likewise.similarity.tiles import Sweep
 SINGLE = Collective()
 """One process: every verb is the identity."""
 
+_HALF = (torch.float16, torch.bfloat16)
+
 
 def unit_rows(rows: Tensor) -> Tensor:
     """Rows of unit length ``(n, d)``, in float32 or better; zeros stay zeros."""
-    [rows] = _full(rows)
-    with _outside_autocast(rows):
-        return divided(rows, 1e-12)
+    # autocast has no lower precision for these operations
+    return divided(rows.float() if rows.dtype in _HALF else rows, 1e-12)
 
 
 def row_lse(
@@ -243,7 +244,7 @@ def combine(*lses: Tensor) -> Tensor:
 
 def _full(*tensors: Tensor) -> list[Tensor]:
     """Tensors in float32 or better."""
-    return [t.float() if t.dtype in (torch.float16, torch.bfloat16) else t for t in tensors]
+    return [t.float() if t.dtype in _HALF else t for t in tensors]
 
 
 def _half(*rows: Tensor | None) -> torch.dtype | None:

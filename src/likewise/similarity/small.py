@@ -57,7 +57,8 @@ class OneTile(torch.autograd.Function):
         positive = None
         if target is not None:
             positive = product.gather(1, target[:, None]).squeeze(1).mul_(LN2 if one else factors[0] * LN2)
-        tiles = [(product if one else product * factor).exp2_() for factor in factors]
+        # a scale of 0 counts the pairs that are left
+        tiles = [(product if one else product * f).exp2_() if f else torch.ones_like(product) for f in factors]
         _fill(tiles, sweep)
         sums = [[tile.sum(1) for tile in tiles], [tile.sum(0) for tile in tiles] if sweep.both else []]
         for side in (*sums[0], *sums[1]):
@@ -84,6 +85,8 @@ class OneTile(torch.autograd.Function):
 
             inputs = (anchors, candidates, target, *scales)
             return None, *dense.gradients(reference, inputs, wanted, grads, again=torch.is_grad_enabled())
+        if num == 1 and target is None and not (sweep.symmetric or sweep.both):
+            return None, *_rows_only(ctx.tiles[0], ctx.sums[0][0], grads[0], anchors, columns, scales[0], wanted)
         total = None
         for k, (tile, scale) in enumerate(zip(ctx.tiles, scales)):
             weights = _weights(sweep, [side[k] for side in ctx.sums if side], grads[k::num])
@@ -110,6 +113,27 @@ class OneTile(torch.autograd.Function):
                 if found is not None:
                     found.mul_(scales[0])
         return None, d_anchors if wanted[0] else None, d_candidates, None, d_scale, *[None] * (num - 1)
+
+
+def _rows_only(
+    tile: Tensor,
+    sums: Tensor,
+    grad: Tensor | None,
+    anchors: Tensor,
+    columns: Tensor,
+    scale: float | Tensor,
+    wanted: Sequence[bool],
+) -> list[Tensor | None]:
+    """Gradients where each row of the tile has one factor: it multiplies the rows beside the tile instead."""
+    if grad is None:
+        return [None] * 4
+    factor = (grad / sums)[:, None]
+    d_anchors = torch.mm(tile, columns).mul_(factor) if wanted[0] or wanted[3] else None
+    d_candidates = torch.mm(tile.T, anchors * factor).mul_(scale) if wanted[1] else None
+    d_scale = None
+    if wanted[3] and d_anchors is not None and isinstance(scale, Tensor):
+        d_scale = (anchors * d_anchors).sum().reshape(scale.shape)
+    return [d_anchors.mul_(scale) if wanted[0] and d_anchors is not None else None, d_candidates, None, d_scale]
 
 
 def _weights(sweep: Sweep, sums: Sequence[Tensor], grads: Sequence[Tensor | None]) -> Tensor | None:
