@@ -3,9 +3,9 @@
     python benchmarks/large_batch.py
 
 A fresh process trains SimCLR on a small convnet for one step with every image of a set in one batch, both views
-contrasted with all others: by default 16,384 images of 32 x 32 (crops of scikit-learn's two photographs), so 32,768
-rows. ``micro`` images at a time go through the network; the gradient is that of the whole batch. Peak resident memory
-is what the operating system reports for that process, Python, PyTorch and the data included.
+contrasted with all others: 16,384 and 32,768 images of 32 x 32 (crops of scikit-learn's two photographs), so 32,768
+and 65,536 rows. ``micro`` images at a time go through the network; the gradient is that of the whole batch. Peak
+resident memory is what the operating system reports for that process, Python, PyTorch and the data included.
 
 Writes benchmarks/results/large_batch.json.
 """
@@ -88,16 +88,18 @@ def measure(samples: int, micro: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--samples", type=int, default=16_384, help="images in the batch; there are two rows of each")
+    parser.add_argument(
+        "--samples", type=int, nargs="+", default=[16_384, 32_768], help="images in the batch; two rows of each"
+    )
     parser.add_argument("--micro", type=int, default=512, help="images that go through the network at a time")
     parser.add_argument("--out", type=Path, default=HERE / "results", help="folder of the result")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
-        child(arguments.samples, arguments.micro)
+        child(arguments.samples[0], arguments.micro)
         return
     facts = machine()
-    step = measure(arguments.samples, arguments.micro)
+    steps = [measure(samples, arguments.micro) for samples in arguments.samples]
     small = measure(arguments.micro // 2, 0)
     results = {
         "what": "one SimCLR step of a small convnet, peak resident memory of the whole process",
@@ -107,12 +109,13 @@ def main() -> None:
         "versions": {name: importlib.metadata.version(name) for name in ("likewise", "torch", "numpy")},
         "image_side": SIDE,
         "limit_gb": LIMIT_GB,
-        "step": step,
+        "steps": steps,
         "ordinary_step": small,
     }
-    for name, found in (("gradient caching", step), ("ordinary step", small)):
+    for name, found in (*(("gradient caching", step) for step in steps), ("ordinary step", small)):
         print(f"{name}: {found['rows']:,} rows, peak {found['peak_gb']:.2f} GB, {found['seconds']:.1f} s")
-    print(f"target: below {LIMIT_GB:g} GB: {'met' if step['peak_gb'] < LIMIT_GB else 'NOT met'}")
+    met = all(step["peak_gb"] < LIMIT_GB for step in steps)
+    print(f"target: below {LIMIT_GB:g} GB: {'met' if met else 'NOT met'}")
     arguments.out.mkdir(parents=True, exist_ok=True)
     path = arguments.out / "large_batch.json"
     path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
