@@ -35,7 +35,7 @@ def small_movies(method: type, /, **settings: Any) -> Recipe:
         optimizer=spec(adam, lr=1e-3, weight_decay=0.0),
         schedule=spec(constant),
         batch=1024,
-        epochs=40,
+        epochs=30,
         probe_every=10,
         measure=spec(Ranking),
     )

@@ -55,6 +55,11 @@ class SparseMatrix(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             return cast(Tensor, _Product.apply(x, *((other, one) if transposed else (one, other))))
 
+    def entries(self) -> tuple[Tensor, Tensor]:
+        """Rows and columns ``(e,)`` of what is not left out, row by row."""
+        starts, cols = cast(Tensor, self.by_row_starts), cast(Tensor, self.by_row_other)
+        return torch.arange(self.shape[0], device=cols.device).repeat_interleave(starts.diff()), cols
+
     def _built(self, name: str, shape: tuple[int, ...]) -> Tensor:
         starts, other, values = (getattr(self, f"{name}_{part}") for part in ("starts", "other", "values"))
         with warnings.catch_warnings():  # "support is in beta state", once a process
@@ -113,10 +118,7 @@ class Hypergraph(nn.Module):
     def __init__(self, incidence: SparseMatrix, *, loops: bool) -> None:
         super().__init__()
         self.incidence, self.loops = incidence, loops
-        values, starts = incidence.by_row_values, incidence.by_row_starts
-        assert isinstance(values, Tensor)
-        assert isinstance(starts, Tensor)
-        row = torch.arange(incidence.shape[0]).repeat_interleave(starts.diff())
+        values, (row, _) = cast(Tensor, incidence.by_row_values), incidence.entries()
         self.register_buffer(
             "diagonal",
             values.new_zeros(incidence.shape[0], 1).index_add(0, row, values.square()[:, None]),
