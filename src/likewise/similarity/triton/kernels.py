@@ -10,6 +10,11 @@ No kernel uses atomics: each number is written by one program, so two runs give 
 import triton
 import triton.language as tl
 
+from likewise.similarity.triton import lowering
+
+SELF, OWN = tl.constexpr(lowering.SELF), tl.constexpr(lowering.OWN)
+DIFFERENT, OF_COLUMN = tl.constexpr(lowering.DIFFERENT), tl.constexpr(lowering.OF_COLUMN)
+
 
 @triton.jit
 def load_rows(source, at, limit, width, start, BLOCK_D: tl.constexpr):
@@ -54,24 +59,25 @@ def side(values, slot, at, limit):
 
 @triton.jit
 def masked(
-    tile, scale, shift, a, c, n, m, row_keys, col_keys, col_bias, RULES: tl.constexpr, EVEN: tl.constexpr
+    tile, scale, shift, a, c, n, m, row_keys, col_keys, col_bias,
+    TERMS: tl.constexpr, K: tl.constexpr, EVEN: tl.constexpr,
 ):  # fmt: skip
-    """Base-2 logits less a shift; ``-inf`` for dropped pairs and outside of ``(n, m)``."""
+    """Base-2 logits of term ``K`` less a shift; ``-inf`` for dropped pairs and outside of ``(n, m)``."""
     logits = tile * scale - shift
-    for r in tl.static_range(len(RULES)):
-        if RULES[r][0] == "self":
+    for r in tl.static_range(len(TERMS[K])):
+        if TERMS[K][r][0] == SELF:
             logits = tl.where(a == c, -float("inf"), logits)
-        elif RULES[r][0] == "own":
-            logits = tl.where(side(row_keys, RULES[r][1], a, n) == c, -float("inf"), logits)
-        elif RULES[r][0] == "columns":
-            logits += side(col_bias, RULES[r][2], c, m)
-        elif RULES[r][0] == "different":
-            differ = side(row_keys, RULES[r][1], a, n) != side(col_keys, RULES[r][2], c, m)
+        elif TERMS[K][r][0] == OWN:
+            logits = tl.where(side(row_keys, TERMS[K][r][1], a, n) == c, -float("inf"), logits)
+        elif TERMS[K][r][0] == OF_COLUMN:
+            logits += side(col_bias, TERMS[K][r][2], c, m)
+        elif TERMS[K][r][0] == DIFFERENT:
+            differ = side(row_keys, TERMS[K][r][1], a, n) != side(col_keys, TERMS[K][r][2], c, m)
             logits = tl.where(differ, -float("inf"), logits)
         else:
-            gone = side(row_keys, RULES[r][1], a, n) == side(col_keys, RULES[r][2], c, m)
-            if RULES[r][3] >= 0:
-                gone = gone & (side(row_keys, RULES[r][3], a, n) != c)
+            gone = side(row_keys, TERMS[K][r][1], a, n) == side(col_keys, TERMS[K][r][2], c, m)
+            if TERMS[K][r][3] >= 0:
+                gone = gone & (side(row_keys, TERMS[K][r][3], a, n) != c)
             logits = tl.where(gone, -float("inf"), logits)
     if not EVEN:
         logits = tl.where((a < n) & (c < m), logits, -float("inf"))
@@ -82,7 +88,7 @@ def masked(
 def sums_kernel(
     left, right, row_keys, col_keys, col_bias, scales, shift, items, row_out, col_out,
     num_rows, num_cols, width, num_items,
-    RULES: tl.constexpr, PRODUCT: tl.constexpr, RUNNING: tl.constexpr, COLUMNS: tl.constexpr, MIRRORED: tl.constexpr,
+    TERMS: tl.constexpr, PRODUCT: tl.constexpr, RUNNING: tl.constexpr, COLUMNS: tl.constexpr, MIRRORED: tl.constexpr,
     SWAPPED: tl.constexpr, EVEN: tl.constexpr, WHOLE: tl.constexpr, PRECISION: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
@@ -118,12 +124,12 @@ def sums_kernel(
             if SWAPPED:
                 logits = masked(
                     tile, scale, shift, cols[None, :], rows[:, None], num_cols, num_rows,
-                    row_keys, col_keys, col_bias, RULES, EVEN,
+                    row_keys, col_keys, col_bias, TERMS, 0, EVEN,
                 )  # fmt: skip
             else:
                 logits = masked(
                     tile, scale, shift, rows[:, None], cols[None, :], num_rows, num_cols,
-                    row_keys, col_keys, col_bias, RULES, EVEN,
+                    row_keys, col_keys, col_bias, TERMS, 0, EVEN,
                 )  # fmt: skip
             if RUNNING:
                 highest = tl.maximum(top, tl.max(logits, 1))
@@ -186,7 +192,7 @@ def pull_kernel(
         for k in tl.static_range(len(TERMS)):
             shift = tl.load(shifts + k) if SHIFTED else 0.0
             logits = masked(
-                tile, tl.load(scales + k), shift, a, c, n, m, row_keys, col_keys, col_bias, TERMS[k], EVEN
+                tile, tl.load(scales + k), shift, a, c, n, m, row_keys, col_keys, col_bias, TERMS, k, EVEN
             )  # fmt: skip
             if SHIFTED:
                 pulls = tl.exp2(logits) * (side(a_weight, k, a, n) + side(c_weight, k, c, m))

@@ -131,7 +131,7 @@ def sums(
         sums_kernel[(programs,)](
             left, right, lowered.row_keys, lowered.col_keys, lowered.col_bias, scale, shift, items, row_out, col_out,
             num_rows, num_cols, width, len(items),
-            RULES=rules, PRODUCT=product, RUNNING=running, COLUMNS=columns, MIRRORED=mirrored, SWAPPED=swapped,
+            TERMS=(rules,), PRODUCT=product, RUNNING=running, COLUMNS=columns, MIRRORED=mirrored, SWAPPED=swapped,
             EVEN=num_rows % blocks.rows == 0 and num_cols % blocks.cols == 0, WHOLE=blocks.dim >= width,
             PRECISION=operands.on(device), BLOCK_M=blocks.rows, BLOCK_N=blocks.cols, BLOCK_D=blocks.dim,
             num_warps=blocks.warps, num_stages=blocks.stages, enable_fp_fusion=True,

@@ -14,7 +14,9 @@ from likewise.similarity.rules import Columns, Different, Own, Rule, Same, Self
 from likewise.similarity.tiles import Sweep
 from likewise.similarity.walk import LOG2E
 
-RuleCode = tuple[str, int, int, int]
+SELF, OWN, SAME, DIFFERENT, OF_COLUMN = range(5)
+
+RuleCode = tuple[int, int, int, int]
 """``(kind, slot of the anchors' side, slot of the candidates' side, slot of what is kept)``; -1 where there is none."""
 
 
@@ -81,16 +83,16 @@ def _codes(rules: Sequence[Rule], known: _Slots, keys: _Slots, bias: _Slots) -> 
     found: list[RuleCode] = []
     for rule in rules:
         if type(rule) is Self:
-            found.append(("self", -1, -1, -1))
+            found.append((SELF, -1, -1, -1))
         elif type(rule) is Own:
-            found.append(("own", known.add(rule.index), -1, -1))
+            found.append((OWN, known.add(rule.index), -1, -1))
         elif type(rule) is Same:
             keep = -1 if rule.keep is None else known.add(rule.keep)
-            found.append(("same", known.add(rule.rows), keys.add(rule.cols), keep))
+            found.append((SAME, known.add(rule.rows), keys.add(rule.cols), keep))
         elif type(rule) is Different:
-            found.append(("different", known.add(rule.rows), keys.add(rule.cols), -1))
+            found.append((DIFFERENT, known.add(rule.rows), keys.add(rule.cols), -1))
         elif type(rule) is Columns:
-            found.append(("columns", -1, bias.add(rule.values), -1))
+            found.append((OF_COLUMN, -1, bias.add(rule.values), -1))
         else:
             return None
     return tuple(found)

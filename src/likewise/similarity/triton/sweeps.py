@@ -22,7 +22,7 @@ from likewise.similarity.backward import Grads, Needs, common_shift
 from likewise.similarity.forward import Trace, guess_shifts, in_reach
 from likewise.similarity.tiles import Sweep
 from likewise.similarity.triton.launch import Operands, Weights, backward_operands, forward_operands, pull, sums
-from likewise.similarity.triton.lowering import Lowered, lower
+from likewise.similarity.triton.lowering import OF_COLUMN, Lowered, lower
 from likewise.similarity.walk import LN2, LOG2E, LOWEST, Scales, Sums, Walk
 
 
@@ -79,7 +79,7 @@ def _near(scale: float | Tensor, k: int, lowered: Lowered, reach: Tensor) -> boo
     """Whether no base-2 logit can be so far from 0 that sums of powers of two lose anything."""
     far = reach * (scale.abs() if isinstance(scale, Tensor) else abs(scale))
     for kind, _, slot, _ in lowered.terms[k]:
-        if kind == "columns":
+        if kind == OF_COLUMN:
             far = far + lowered.col_bias[slot].abs().amax()
     return float(far) <= -LOWEST[torch.float32]
 
