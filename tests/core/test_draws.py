@@ -98,3 +98,24 @@ def test_an_empty_batch_draws_nothing():
     draws = Draws(0, 0, torch.zeros(0, dtype=torch.int64))
     assert draws.normal(4).shape == (0, 4)
     assert len(draws) == 0
+
+
+def test_pairs_have_draws_of_their_own_wherever_they_stand():
+    rows, cols = torch.tensor([0, 1, 2, 0]), torch.tensor([1, 0, 2, 3])
+    ids = torch.tensor([7, 3, 11, 5])
+    plain = Draws(1, 2, ids).pairs(rows, cols).uniform(2)
+    order = torch.tensor([2, 0, 3, 1])
+    place = order.argsort()
+    moved = Draws(1, 2, ids[order]).pairs(place[rows].flip(0), place[cols].flip(0)).uniform(2)
+    assert torch.equal(moved.flip(0), plain)
+    assert len(plain.unique()) == 8  # both directions of a pair, too
+
+
+def test_other_things_have_draws_that_samples_do_not_move():
+    def columns(ids, epoch=0, name="view"):
+        return Draws(1, epoch, torch.tensor(ids)).fork(name).others(torch.arange(50)).uniform()
+
+    assert torch.equal(columns([1, 2, 3]), columns([9]))
+    assert not torch.equal(columns([1]), columns([1], epoch=1))
+    assert not torch.equal(columns([1]), columns([1], name="another"))
+    assert len(columns([1]).unique()) == 50

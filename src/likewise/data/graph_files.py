@@ -17,7 +17,8 @@ NODE_FILES = ("nodes.csv", "nodes.tsv", "nodes.parquet")
 FEATURE_FILES = ("features.npy", "features.npz", "features.csv", "features.tsv", "x.npy")
 LABEL_FILES = ("labels.csv", "labels.tsv", "labels.npy", "labels.txt", "y.npy")
 IDS = ("id", "node", "node_id", "name", "key")
-ENDS = {"source", "target", "src", "dst", "from", "to", "u", "v", "node1", "node2", "head", "tail", "a", "b"}
+ENDS = {"source", "target", "src", "dst", "from", "to", "u", "v", "node1", "node2", "head", "tail"}
+HEADER = ENDS | {"weight", "weights", "id", "source_id", "target_id"}
 
 
 @dataclass
@@ -30,18 +31,36 @@ class Edges:
 
 @dataclass
 class Nodes:
-    """What is known of the nodes: names in order, or None for numbers; ``x (n, f)``; labels as written; or None."""
+    """What is known of the nodes, None where nothing is.
+
+    Attributes:
+        keys: names in order; nodes are numbers without.
+        x: ``(n, f)``.
+        labels: as written, in the order of the nodes.
+        named: the same by name, of some nodes.
+    """
 
     keys: list[str] | None = None
     x: np.ndarray | None = None
     labels: Sequence[Any] | np.ndarray | None = None
+    named: dict[str, str] | None = None
+
+    def labels_of(self, keys: Sequence[str], path: str) -> Sequence[Any] | np.ndarray | None:
+        """Labels in the order of the nodes; "" where there is none."""
+        if self.named is None:
+            return self.labels
+        known = set(keys)
+        strange = next((name for name in self.named if name not in known), None)
+        if strange is not None:
+            raise InputError(f"{path!r}: a label of {strange!r}, which is no node")
+        return [self.named.get(key, "") for key in keys]
 
 
 def read_edges(place: str, path: str) -> Edges:
     """The edge list at ``place``, a file or a folder that has one; ``path`` is what the user wrote.
 
     Two columns, or three with weights; between them commas, tabs, or blanks in ``.txt`` files. A header is known by
-    its words (``source``, ``target``, ...) or because it names a ``weight``; lines that begin with # or % are
+    its words (``source``, ``target``, ``from``, ``to``, ...); lines that begin with # or % are
     remarks.
     """
     if os.path.isdir(place):
@@ -52,7 +71,7 @@ def read_edges(place: str, path: str) -> Edges:
             )
         place = found
     rows = _rows(place)
-    if rows and _is_header(rows[0][1]):
+    if rows and _has_header([cells for _, cells in rows]):
         del rows[0]
     if not rows:
         raise InputError(f"{place!r} has no edges")
@@ -143,16 +162,10 @@ def _read_labels(place: str, out: Nodes) -> None:
             values = [str(v) for v in next(iter(columns.values()))]
         if values is None:
             raise InputError(f"{place!r} has no column named {_or(LABELS)}; it has {', '.join(columns)}")
-        if keys is not None and out.keys is not None:
+        if keys is not None:
             _unique(keys, place)
-            strange = next((key for key in keys if key not in set(out.keys)), None)
-            if strange is not None:
-                raise InputError(f"{place!r}: label of {strange!r}, which is no node")
-            held = dict(zip(keys, values))
-            values = [held.get(key, "") for key in out.keys]
-        elif keys is not None:
-            _unique(keys, place)
-            out.keys = keys if out.x is None else None
+            out.named = dict(zip(keys, values))
+            return
         out.labels = values
     known = out.keys or out.x
     if known is not None and len(out.labels) != len(known):
@@ -258,9 +271,12 @@ def _rows(place: str) -> list[tuple[int, list[str]]]:
         raise InputError(f"{place!r} can't be read as a table: {error}") from error
 
 
-def _is_header(cells: Sequence[str]) -> bool:
-    words = {cell.lower() for cell in cells}
-    return words <= ENDS | {"weight", "id", "source_id", "target_id"} or "weight" in words
+def _has_header(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row names the columns: by words for ends, of which no node has one as its name."""
+    first = [cell.lower() for cell in rows[0]]
+    if "weight" in first[2:]:
+        return True
+    return set(first) <= HEADER and not any(cell.lower() in first[:2] for row in rows[1:] for cell in row[:2])
 
 
 def _number(cell: str, what: str) -> float:

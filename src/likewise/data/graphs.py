@@ -49,7 +49,8 @@ def graph(path: str, directed: bool = False, words: int = 2000) -> Dataset:
     listed = read_edges(place, path)
     nodes = read_nodes(place, path, words) if os.path.isdir(place) else Nodes()
     edges, keys = named_edges(listed, nodes, path)
-    labels, classes = (None, None) if nodes.labels is None else partly_labelled(nodes.labels, path)
+    told = nodes.labels_of(keys, path)
+    labels, classes = (None, None) if told is None else partly_labelled(told, path)
     return from_arrays(
         path, edges, nodes.x, labels, weights=listed.weights, keys=keys, classes=classes, directed=directed
     )
@@ -117,7 +118,9 @@ def tidy(edges: Tensor, weights: Tensor | None, num: int, directed: bool) -> tup
         weights = None if weights is None else weights.repeat(2)
     code, at = torch.unique(edges[0] * num + edges[1], return_inverse=True)
     if weights is not None:
-        weights = weights.new_zeros(len(code)).index_reduce_(0, at, weights, "amax")
+        largest = np.zeros(len(code), np.float32)
+        np.maximum.at(largest, at.numpy(), weights.numpy())
+        weights = torch.from_numpy(largest)
     return torch.stack([code // num, code % num]), weights
 
 
