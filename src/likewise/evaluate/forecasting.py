@@ -106,7 +106,8 @@ def causal_features(
     """Features ``(t, d)`` of every step of a standardised series ``(t, c)``, each of the window that ends there.
 
     Args:
-        learner: with a method ``steps(view) -> (n, t, d)``; it is left as it was.
+        learner: with a method ``steps(view) -> (n, t, d)``, and perhaps a number ``reach``, beyond which a step sees
+            nothing, so that longer windows make no difference; it is left as it was.
         x: the series; before its beginning lie missing values.
         context: steps of a window before its last.
         batch: windows at a time.
@@ -118,10 +119,12 @@ def causal_features(
     steps = getattr(learner, "steps", None)
     if steps is None:
         raise InputError(f"{type(learner).__name__} has no features of time steps, which forecasts are made from")
+    context = min(context, getattr(learner, "reach", context))
     before = x.new_full((context, x.shape[1]), torch.nan)
     windows = torch.cat([before, x]).unfold(0, context + 1, 1).transpose(1, 2)  # a view: (t, context + 1, c)
     with at_rest(learner, device) as where:
-        parts = [steps(part.to(where))[:, -1].float().cpu() for part in windows.split(batch)]
+        # a copy, as a piece of a large tensor would keep the whole of it
+        parts = [steps(part.to(where))[:, -1].float().cpu().clone() for part in windows.split(batch)]
     out = torch.cat(parts)
     if not out.isfinite().all():
         raise InputError("the features are not finite: the training has diverged")

@@ -46,6 +46,11 @@ class SeriesLearner(Learner):
         out: Tensor = self.average(view)
         return out
 
+    @property
+    def reach(self) -> int:
+        """How many steps back the features of a time step depend on the series."""
+        return self.encoder.reach
+
     def steps(self, view: Tensor) -> Tensor:
         """Features of every time step ``(n, t, dim)``, by the mean weights."""
         return self.average.steps(view)

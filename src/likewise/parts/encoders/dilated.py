@@ -82,17 +82,26 @@ class Dilated(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.trends = nn.ModuleList(nn.Conv1d(dim, dim, size) for size in trends)
 
+    @property
+    def reach(self) -> int:
+        """How many steps back, at most, the features of a time step depend on the series."""
+        dilations = sum(2**i for i in range(len(self.blocks)))
+        return 2 * dilations + max((size - 1 for size in self._sizes), default=0)
+
+    @property
+    def _sizes(self) -> list[int]:
+        return [int(conv.kernel_size[0]) for conv in self.trends if isinstance(conv, nn.Conv1d)]
+
     def steps(self, view: Tensor) -> Tensor:
         """Features of every time step ``(n, t, dim)`` of series ``(n, t, channels)``, NaN where missing."""
         missing = view.isnan().any(-1, keepdim=True)
         x = self.mask(self.first(view.masked_fill(missing, 0.0))).masked_fill(missing, 0.0)
         out: Tensor = self.blocks(x.transpose(1, 2))
         if self.trends:
-            sizes = [int(conv.kernel_size[0]) for conv in self.trends if isinstance(conv, nn.Conv1d)]
-            parts = [conv(F.pad(out, (size - 1, 0))) for conv, size in zip(self.trends, sizes)]
+            parts = [conv(F.pad(out, (size - 1, 0))) for conv, size in zip(self.trends, self._sizes)]
             out = torch.stack(parts).mean(0)
-        out = self.dropout(out.transpose(1, 2))
-        return out
+        features: Tensor = self.dropout(out.transpose(1, 2))
+        return features
 
     def forward(self, view: Tensor) -> Tensor:
         """Features ``(n, dim)``: the maximum over time of :meth:`steps`."""
