@@ -88,7 +88,7 @@ def measured(loss: Loss, a: Tensor, b: Tensor) -> dict[str, Any]:
         torch.cuda.empty_cache()
         held = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
-        value = float(step())
+        value = float(step().detach())
         taken = milliseconds(step)
     except torch.cuda.OutOfMemoryError:
         return {"failed": "out of memory"}

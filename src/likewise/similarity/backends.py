@@ -50,8 +50,11 @@ def is_eager(device: torch.device) -> bool:
 
 
 def _on_gpu(device: torch.device) -> Kernels:
-    """Triton's kernels, or the eager ones where triton is missing or too old, or the GPU has no bfloat16 products."""
-    if importlib.util.find_spec("triton") is None:
+    """Triton's kernels, or the eager ones where triton is missing or too old, or the GPU has no bfloat16 products.
+
+    GPUs other than NVIDIA's, which PyTorch calls ``cuda`` as well, stay with the eager ones: nothing was tried on them.
+    """
+    if torch.version.hip is not None or importlib.util.find_spec("triton") is None:
         return EAGER
     found = importlib.import_module("triton").__version__
     version = tuple(int(part) for part in re.findall(r"\d+", found)[:2])
