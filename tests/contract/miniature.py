@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from likewise.core.batch import Batch
+from likewise.core.batch import Batch, Graph
 from likewise.core.card import Card, Traits
 from likewise.core.comm import Collective
 from likewise.core.draws import Draws
@@ -92,7 +92,7 @@ def named(slug: str, sizes: tuple[str, ...] = ("tiny", "small", "paper"), **chan
         for size in sizes:
 
             def make(cls: type = cls) -> Recipe:
-                return recipe_of(cls)
+                return getattr(cls, "made_with", recipe_of)(cls)
 
             make.__name__ = size
             recipe(cls)(make)
@@ -137,6 +137,63 @@ class Mini(Learner):
         self.queue.copy_(torch.cat([new, self.queue.to(new)])[: len(self.queue)])
         for slow, fast in zip(self.teacher.parameters(), [*self.encoder.parameters(), *self.head.parameters()]):
             slow.mul_(self.momentum).add_(fast, alpha=1 - self.momentum)
+
+
+# --- a graph, whose batch is the whole of it --------------------------------------------------------------------------
+
+
+@part("data", "miniature-graph")
+def miniature_graph(nodes: int = 12) -> Dataset:
+    data = miniature_data(nodes)
+    i = torch.arange(nodes)
+    edges = torch.stack([torch.cat([i, (i + 1) % nodes]), torch.cat([(i + 1) % nodes, i])])
+    keys, test = list(data.keys), torch.zeros(nodes, dtype=torch.bool)
+    return Dataset("ring", {"graph": Graph(data.columns["vector"], edges)}, keys, test, data.labels, list("abcd"))
+
+
+@part("views", "miniature-graph")
+class MiniatureGraphViews(nn.Module):
+    def forward(self, columns: dict[str, Graph], draws: Draws) -> dict[str, Graph]:
+        graph = columns["graph"]
+        return {role: Graph(graph.x + 0.1 * draws.fork(role).normal(6), graph.edges) for role in "ab"}
+
+    def plain(self, columns: dict[str, Graph]) -> dict[str, Graph]:
+        return dict(columns)
+
+
+def graph_recipe_of(cls: type) -> Recipe:
+    out = recipe_of(cls)
+    out.data, out.views = spec(miniature_graph), spec(MiniatureGraphViews)
+    return out
+
+
+WHOLE = Traits(splits="single", cacheable=False, min_batch=1, whole=True)
+
+
+@named("mini-graph", modality="graph", traits=WHOLE)
+class MiniGraph(Learner):
+    """InfoNCE of the nodes of two views; each node sees its neighbours."""
+
+    made_with = graph_recipe_of
+
+    def __init__(self, encoder: nn.Module, *, temperature: float = 0.5) -> None:
+        super().__init__()
+        if temperature <= 0:
+            raise ValueError(f"temperature must be above 0, got {temperature}")
+        self.encoder, self.temperature = encoder.layers[0], temperature
+
+    def embed(self, view: Graph, role: str | None = None) -> Tensor:
+        h = self.encoder(view.x)
+        return h + h.new_zeros(h.shape).index_add(0, view.edges[1], h[view.edges[0]]).tanh()
+
+    def encode(self, batch: Batch) -> dict[str, Tensor]:
+        return {role: self.embed(batch.views[role]) for role in "ab"}
+
+    def objective(self, z: dict[str, Tensor], batch: Batch, comm: Collective) -> Step:
+        with torch.autocast("cpu", enabled=False):
+            a, b = (normalize(z[role], dim=1) for role in "ab")
+            logits = a @ b.T / self.temperature
+            return Step((logits.logsumexp(1) - logits.diagonal()).mean())
 
 
 FAULTS: dict[str, tuple[str, ...]] = {}
@@ -323,6 +380,23 @@ class SaysIndependent(Mini):
 @fault("smallest-batch-works", traits=Traits(splits="gather", min_batch=1, memory=("queue",)))
 class SaysOne(Mini):
     """Batch norm can't take one row."""
+
+
+@fault("nodes-have-no-order", modality="graph", traits=WHOLE)
+class NumbersNodes(MiniGraph):
+    """Weighs nodes by their numbers."""
+
+    def embed(self, view, role=None):
+        return super().embed(view) * torch.linspace(1, 2, len(view)).to(view.x)[:, None]
+
+
+@fault("nodes-have-no-order", modality="graph", traits=WHOLE)
+class FollowsEdges(MiniGraph):
+    """Reads the order of the edges."""
+
+    def embed(self, view, role=None):
+        out = super().embed(view)
+        return out + out[view.edges[0, :1]]
 
 
 @fault("double-stays-double")

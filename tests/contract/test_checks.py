@@ -73,6 +73,21 @@ def test_claims(claim, message, pool):
     assert found.passed == (message == "")
 
 
+def test_an_honest_method_of_a_graph_passes(pool):
+    found = results("mini-graph", pool)
+    assert not {n: r.message for n, r in found.items() if not r.passed}
+    skipped = {n for n, r in found.items() if r.skipped_reason == "its batch is a whole graph"}
+    assert skipped == {
+        "a-row-is-embedded-alone",
+        "order-does-not-matter",
+        "parts-give-the-whole-gradient",
+        "repeated-samples-are-harmless",
+        "rows-do-not-mix",
+        "smallest-batch-works",
+    }
+    assert found["nodes-have-no-order"].seconds > 0
+
+
 def test_traits_and_waivers_switch_checks_off():
     plain = miniature.card("x")
     single = miniature.card("x", traits=Traits(splits="single", cacheable=False, permutable=False, needs=("labels",)))

@@ -229,7 +229,7 @@ def renumbered(view: View, order: Tensor) -> View:
         moved: View = rows(view, order)
         return moved
     edges = order.argsort()[view.edges]
-    shuffled = torch.arange(edges.shape[1]).flip(0)
+    shuffled = torch.randperm(edges.shape[1], generator=torch.Generator().manual_seed(11))
     weights = None if view.weights is None else view.weights[shuffled]
     return Graph(view.x[order], edges[:, shuffled], weights)
 
