@@ -1,10 +1,10 @@
 """Compiles the similarity kernels for GPUs, which needs no GPU: what the interpreter can't show.
 
-    python tests/similarity/compiled_kernels.py [--ends] FORM,DIM,PRECISION,CAPABILITY ...
+    python tests/similarity/compiled_kernels.py [--ends] FORM,DIM,PRECISION,CAPABILITY,ROWS ...
 
-such as ``both,128,medium,90``; ``--ends`` takes the first and the last choice of blocks alone. One line of JSON for
-each choice of blocks of each kernel that is started: shared memory and registers that it takes, bytes that the compiler
-spilled, and how many tensor-core instructions there are.
+such as ``both,128,medium,90,1024``; ``--ends`` takes the first and the last choice of blocks alone. One line of JSON
+for each choice of blocks of each kernel that is started: shared memory and registers that it takes, bytes that the
+compiler spilled, and how many tensor-core instructions there are.
 """
 
 import json
@@ -22,11 +22,10 @@ from triton.compiler import ASTSource
 from likewise.similarity import Columns, Own, Same, Self, Term, attend, backends, both_lse, row_lse, sweep
 from likewise.similarity.triton import KERNELS, launch
 
-ROWS = 1024
 POINTERS = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.int64: "*i64", torch.int32: "*i32"}
 
 
-def started(form, dim, precision):
+def started(form, dim, precision, rows):
     """``(kernel, blocks, arguments, settings)`` for every choice of blocks of a forward and backward pass."""
     calls, current = [], []
 
@@ -53,19 +52,19 @@ def started(form, dim, precision):
     launch.choose, launch.num_programs = choose, lambda device: 132
     launch.Operands.on = lambda operands, device: operands.precision
     torch.set_float32_matmul_precision(precision)
-    _pass(form, dim)
+    _pass(form, dim, rows)
     vars(launch).update(before)
     return calls
 
 
-def _pass(form, dim):
-    x, y = (torch.nn.functional.normalize(torch.randn(ROWS, dim), dim=1).requires_grad_() for _ in range(2))
-    keys, scale = torch.arange(ROWS), torch.tensor([10.0], requires_grad=True)
+def _pass(form, dim, rows):
+    x, y = (torch.nn.functional.normalize(torch.randn(rows, dim), dim=1).requires_grad_() for _ in range(2))
+    keys, scale = torch.arange(rows), torch.tensor([10.0], requires_grad=True)
     if form == "one":
         out = [row_lse(x, scale=10.0, drop=[Self()], similarity="tiled")]
     elif form == "keys":
         drop = [Same(keys, keys, keep=keys.roll(1)), Own(keys.roll(2))]
-        out = [row_lse(x, y, scale=scale, drop=drop, bias=[Columns(torch.zeros(ROWS))], similarity="tiled")]
+        out = [row_lse(x, y, scale=scale, drop=drop, bias=[Columns(torch.zeros(rows))], similarity="tiled")]
     elif form == "both":
         out = list(both_lse(x, y, scale=scale, similarity="tiled"))
     elif form == "far":  # nothing is computed, so no sum is in reach and the running maxima are taken
@@ -85,7 +84,9 @@ def compiled(kernel, blocks, args, settings, capability):
     for place, (name, value) in enumerate(zip(kernel.arg_names, args)):
         is_tensor = isinstance(value, torch.Tensor)
         types[name] = POINTERS[value.dtype] if is_tensor else "fp32" if isinstance(value, float) else "i32"
-        if is_tensor or (isinstance(value, int) and value % 16 == 0):
+        if not is_tensor and value == 1:  # as a launch does
+            types[name], constants[name] = "constexpr", 1
+        elif is_tensor or (isinstance(value, int) and value % 16 == 0):
             aligned[(place,)] = [["tt.divisibility", 16]]
     source = ASTSource(kernel, {name: types[name] for name in kernel.arg_names}, constants, aligned)
     made = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
@@ -112,9 +113,9 @@ def compiled(kernel, blocks, args, settings, capability):
 def main():
     ends = "--ends" in sys.argv
     for case in (x for x in sys.argv[1:] if x != "--ends"):
-        form, dim, precision, capability = case.split(",")
+        form, dim, precision, capability, rows = case.split(",")
         seen = set()
-        for kernel, blocks, args, settings in started(form, int(dim), precision):
+        for kernel, blocks, args, settings in started(form, int(dim), precision, int(rows)):
             key = (kernel.__name__, str(sorted(settings.items(), key=str)))
             if key not in seen and not (ends and 0 < blocks[0] < blocks[1] - 1):
                 seen.add(key)

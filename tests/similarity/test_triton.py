@@ -439,7 +439,7 @@ def test_a_gpu_that_is_too_small(monkeypatch):
         block_sizes.choose("key", CHOICES, start, pairs=100)
 
 
-@pytest.mark.parametrize("case", ["keys,128,medium,90", "terms,200,high,80"])
+@pytest.mark.parametrize("case", ["keys,128,medium,90,1024", "terms,200,high,80,1000", "both,1,highest,90,1"])
 def test_kernels_compile_for_gpus(case):
     """The interpreter is lenient; the compiler needs no GPU."""
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
@@ -456,7 +456,7 @@ def test_kernels_compile_for_gpus(case):
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert {x["kernel"] for x in found} == {"sums_kernel", "pull_kernel"}
     for x in found:
-        assert x["tensor"] > 0, f"no tensor cores: {x}"
+        assert x["tensor"] > 0 or "highest" in case, f"no tensor cores: {x}"
         if x["last"]:
             assert x["shared"] <= 99 * 1024, f"the last choice must fit on every GPU: {x}"
 
