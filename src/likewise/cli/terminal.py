@@ -31,7 +31,7 @@ def line(label: str, *lines: str, stderr: bool = False) -> None:
     room = out.width - LABEL if out.is_terminal else None
     folded = [part for text in lines for part in (_fold(text, room) if room else [text])]
     for i, text in enumerate(folded):
-        head = f"{label if i == 0 else '':<{LABEL}}"
+        head = f"{label if i == 0 else '':<{LABEL - 1}} "
         line = Text.assemble((head, "bold cyan" if label == "next" else "bold"), text)
         out.print(line, soft_wrap=True)
 

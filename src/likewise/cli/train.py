@@ -78,6 +78,7 @@ def train(
     make_runtime(devices, plan.recipe.precision)
     plan.learner()
     plan.views()
+    plan.measure()
     if dry_run:
         _announce(plan, folder, devices)
         _show_plan(plan, json)
@@ -98,7 +99,8 @@ def train(
     terminal.line("done", f"{folder}   {_in_words(run.metrics)}")
     where = shlex.quote(str(folder))
     query = "PICTURE" if plan.card.modality == "image" else "KEY"
-    terminal.line("next", f"likewise report {where}", f"likewise search {where} {query}")
+    more = [f"likewise recommend {where} USER"] if {"user", "item"} <= set(plan.dataset.tables) else []
+    terminal.line("next", f"likewise report {where}", f"likewise search {where} {query}", *more)
 
 
 def _announce(plan: "Plan", folder: Path, devices: int) -> None:
