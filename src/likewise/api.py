@@ -18,8 +18,13 @@ from likewise.core.learner import Learner
 from likewise.core.recipe import Recipe
 from likewise.data.dataset import Dataset
 from likewise.data.resolve import from_object
+from likewise.data.text import in_vocabulary
+from likewise.data.vocabulary import Vocabulary
 from likewise.evaluate.features import extract
 from likewise.evaluate.index import Index
+from likewise.parts.generation import Writer
+from likewise.parts.generation import decoder as make_decoder
+from likewise.parts.language import LanguageLearner
 from likewise.train import checkpoint
 from likewise.train.events import read_events, read_json, read_status
 from likewise.train.plan import Plan
@@ -211,6 +216,44 @@ class Run:
         )
         return [_hit(self.dataset(role="item"), score, i) for score, i in zip(scores.tolist(), rows.tolist())]
 
+    @property
+    def writer(self) -> Writer:
+        """A language model's run as something that writes.
+
+        Raises:
+            InputError: the run is no language model's.
+        """
+        words = self.plan.facts.get("vocabulary")
+        if words is None or not isinstance(self.learner, LanguageLearner):
+            raise InputError(f"{self.path} is a run of {self.slug}, which is no language model: it can't write")
+        known = Vocabulary(words)
+        special = (known.pad, known.unknown)
+        return Writer(self.learner, known.encode, known.decode, known.end, known.end, special, self.device)
+
+    def generate(
+        self,
+        prompt: str | Sequence[str],
+        decoder: str = "contrastive-search",
+        *,
+        steps: int = 64,
+        seed: int = 0,
+        stop: bool = True,
+        **settings: Any,
+    ) -> Any:
+        """What follows a prompt; of several prompts, a list.
+
+        Args:
+            prompt: a text, or several.
+            decoder: by name: ``contrastive-search``, ``greedy``, ``nucleus``, ...
+            steps: tokens to write, at most.
+            seed: of what is drawn.
+            stop: where the model ends the text; else it goes on.
+            settings: of the decoder, ``k=5``.
+        """
+        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        out = self.writer.write(prompts, make_decoder(decoder, settings), steps, seed=seed, stop=stop)
+        return out[0] if isinstance(prompt, str) else out
+
     def evaluate(self, data: Any = None, *, what: Sequence[str] | None = None) -> dict[str, Any]:
         """What the run's measure finds on ``data`` (the run's own if None): as a rule, metrics on its test split."""
         dataset = self._dataset(data)
@@ -225,6 +268,7 @@ class Run:
         Args:
             rows: how many samples the map shows at most; of the test split where that has enough, else of all.
         """
+        from likewise.report.curves import curves
         from likewise.report.run import write_run_report
         from likewise.report.samples import Samples
 
@@ -234,7 +278,10 @@ class Run:
             shown = dataset.test_rows if len(dataset.test_rows) >= min(rows, 300) else torch.arange(len(dataset))
             if len(shown) > rows:
                 shown = shown[torch.linspace(0, len(shown) - 1, rows).long()]
-            image = None if dataset.whole else dataset.take(shown).get("image")
+            taken = {} if dataset.whole else dataset.take(shown)
+            image, series = taken.get("image"), taken.get("series")
+            if image is None and isinstance(series, Tensor):
+                image = curves(series.numpy())
             samples = Samples(
                 features=self._unit(dataset, shown),
                 keys=[str(dataset.keys[i]) for i in shown.tolist()],
@@ -337,6 +384,8 @@ def _row(dataset: Dataset, query: Any) -> int | None:
 
 def _one(query: Any, dataset: Dataset, modality: str) -> Any:
     """A single item as something that a dataset can be made of."""
+    if modality == "text" and isinstance(query, str) and not Path(query).is_file():
+        return [query]  # any text is a query
     if isinstance(query, str | Path):
         if not Path(query).is_file():
             hint = near(str(query), map(str, dataset.keys), listed=False)
@@ -356,7 +405,9 @@ def _hit(dataset: Dataset, score: float, row: int) -> Hit:
 
 
 def _in_shape(dataset: Dataset, facts: Mapping[str, Any]) -> Dataset:
-    """The dataset with the image channels that a model was trained on."""
+    """The dataset with the image channels, or the tokens, that a model was trained on."""
+    if "vocabulary" in facts and "vocabulary" in dataset.known:
+        return in_vocabulary(dataset, facts["vocabulary"], facts["length"])
     image, channels = dataset.columns.get("image"), facts.get("channels")
     if not isinstance(image, Tensor) or channels in (None, image.shape[1]):
         return dataset

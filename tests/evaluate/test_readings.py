@@ -45,6 +45,22 @@ def test_every_metric_states_itself_in_a_line():
             {"alignment": 0.2, "apart": 2.0},
             ("good", "views of a sample stay together (alignment 0.2, two samples 2)"),
         ),
+        (
+            {"forecast_mse": 0.5, "untrained": {"forecast_mse": 0.8}},
+            ("good", "forecast MSE 0.5: 38 % below the untrained encoder's"),
+        ),
+        (
+            {"forecast_mse": 0.5, "untrained": {"forecast_mse": 0.5}},
+            ("warn", "forecast MSE 0.5: hardly below the untrained encoder's (0.5)"),
+        ),
+        (
+            {"forecast_mae": 0.5, "untrained": {"forecast_mae": 0.4}},
+            ("bad", "forecast MAE 0.5: 25 % above the untrained encoder's"),
+        ),
+        (
+            {"forecast_mse": 0.5, "naive_mse": 0.4, "untrained": {"forecast_mse": 0.8}},
+            ("bad", "forecast MSE 0.5: no better than repeating the last value (0.4)"),
+        ),
         ({"lidar": 1.01}, ("bad", "samples can't be told apart beyond what augmentation changes (LiDAR 1 of 128)")),
     ],
 )

@@ -54,8 +54,11 @@ _SIMSIAM = "Chen and He 2021, arXiv:2011.10566"
 _ETHAYARAJH = "Ethayarajh 2019, arXiv:1909.00512"
 _ZHU = "Zhu et al. 2020, arXiv:2006.04131"
 _LIU = "Wang and Liu 2021, arXiv:2012.09740"
+_WANG = "Wang et al. 2004, IEEE Transactions on Image Processing 13"
 _HE = "He et al. 2020, arXiv:2002.02126"
 _JK = "Jarvelin and Kekalainen 2002, ACM TOIS 20"
+_SU = "Su et al. 2022, arXiv:2202.06417"
+_SU_COLLIER = "Su and Collier 2023, arXiv:2210.14140"
 _MMHCL = "the code of MMHCL, Xu107/MMHCL"
 
 
@@ -79,12 +82,36 @@ HORIZONS = (1, 6, 12, 24, 48, 96, 168, 192, 288, 336, 672, 720)
 """Steps ahead that forecasts are measured at."""
 
 
-def _forecast(name: str, title: str, says: str) -> Metric:
-    return Metric(name, title, says, "lower", _YUE)
+def _forecast(name: str, title: str, says: str, *, lead: bool = False) -> Metric:
+    return Metric(name, title, says, "lower", _YUE, lead=lead)
 
 
 def _at_horizons(kind: str, says: str) -> tuple[Metric, ...]:
     return tuple(_forecast(f"{kind}_{h}", f"{kind.upper()}, {h} ahead", f"{says} {h} steps ahead") for h in HORIZONS)
+
+
+DECODERS = ("greedy", "beam", "top-k", "nucleus", "typical", "contrastive-search")
+"""Decoders that texts are measured of, by name; ``text`` stands beside them for the test text itself."""
+TEXT_METRICS = ("diversity", "coherence", "rep2", "rep3", "rep4")
+"""What is measured of each decoder's texts: ``diversity_greedy``, ..."""
+
+
+def _of_decoder(name: str) -> tuple[Metric, ...]:
+    key, who = name.replace("-", "_"), name.replace("-", " ")
+    first = name == "contrastive-search"
+    repeated = tuple(
+        Metric(f"rep{n}_{key}", f"rep-{n}, {who}", f"percent of {n}-grams that are repeated in a text", "lower", _SU)
+        for n in (2, 3, 4)
+    )
+    says = "share of n-grams that are new in their text, product over n = 2, 3, 4"
+    return (
+        Metric(f"diversity_{key}", f"diversity, {who}", says, "higher", _SU, share=True, lead=first),
+        Metric(
+            f"coherence_{key}", f"coherence, {who}", "mean log-probability of its tokens under the model", "higher",
+            _SU_COLLIER,
+        ),
+        *repeated,
+    )  # fmt: skip
 
 
 _ALL = (
@@ -110,9 +137,16 @@ _ALL = (
     Metric("ari", "ARI", "agreement of k-means clusters with the labels, 0 by chance", "higher", _HUBERT),
     Metric("r2", "R2", "share of the targets' variance that a ridge regression explains on test rows", "higher"),
     Metric("mae", "MAE", "mean absolute error of that regression, in units of the target", "lower"),
-    _accuracy("svm", "SVM", "test accuracy of a support vector machine with Gaussian kernel on the features", _YUE),
-    _forecast("forecast_mse", "forecast MSE", "squared error of ridge forecasts, mean over horizons; deviation is 1"),
-    _forecast("forecast_mae", "forecast MAE", "absolute error of ridge forecasts, mean over horizons"),
+    _accuracy(
+        "svm", "SVM", "test accuracy of a support vector machine with Gaussian kernel on the features", _YUE, lead=True
+    ),
+    _forecast(
+        "forecast_mse",
+        "forecast MSE",
+        "squared error of ridge forecasts, mean over horizons; deviation is 1",
+        lead=True,
+    ),
+    _forecast("forecast_mae", "forecast MAE", "absolute error of ridge forecasts, mean over horizons", lead=True),
     _forecast("naive_mse", "naive MSE", "squared error of repeating the last value, to read forecast MSE against"),
     *_at_horizons("mse", "squared error of ridge forecasts up to"),
     *_at_horizons("mae", "absolute error of ridge forecasts up to"),
@@ -143,6 +177,19 @@ _ALL = (
         share=True,
     ),
     Metric("ranked_users", "users", "users with a held-out item, over whom the ranking's metrics are means"),
+    Metric(
+        "perplexity", "perplexity", "exp of the mean cost of a test token, in its own vocabulary", "lower", lead=True
+    ),
+    Metric(
+        "isotropy",
+        "isotropy",
+        "1 minus the mean cosine of two tokens of a test text: 0 all alike",
+        "higher",
+        _SU_COLLIER,
+        share=True,
+        lead=True,
+    ),
+    *(metric for name in (*DECODERS, "text") for metric in _of_decoder(name)),
     Metric("dim", "width", "width of the features"),
     Metric("test_rows", "test rows", "test rows that the metrics were measured on"),
     Metric("seconds", "seconds", "training time", "lower"),

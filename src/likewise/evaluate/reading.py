@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from likewise.evaluate.catalogue import LEADS, METRICS
 
+_ERRORS = tuple(n for n in LEADS if METRICS[n].direction == "lower" and n.endswith(("_mse", "_mae")))
 _SHARES = tuple(n for n in LEADS if METRICS[n].share and METRICS[n].direction == "higher")
 Level = Literal["good", "warn", "bad"]
 
@@ -38,6 +39,7 @@ def read(metrics: Mapping[str, Any], dim: int | None = None) -> list[Reading]:
         _uniformity,
         _alignment,
         *(_over_untrained(name) for name in ("knn", "linear_200", "linear", "r2", *_SHARES)),
+        *(_under_untrained(name) for name in _ERRORS),
         _lidar,
     )
     found = [reading for reader in readers if (reading := reader(metrics, width)) is not None]
@@ -100,6 +102,28 @@ def _over_untrained(name: str) -> Callable[[Mapping[str, Any], int], Reading | N
         if points < 2:
             return Reading("warn", f"{text}: hardly over the untrained encoder ({before:.2f})")
         return Reading("good", f"{text}: {_points(points)} over the untrained encoder")
+
+    return reader
+
+
+def _under_untrained(name: str) -> Callable[[Mapping[str, Any], int], Reading | None]:
+    naive = name.replace("forecast_", "naive_")
+
+    def reader(metrics: Mapping[str, Any], dim: int) -> Reading | None:
+        value, before, last = metrics.get(name), (metrics.get("untrained") or {}).get(name), metrics.get(naive)
+        if value is None:
+            return None
+        text = f"{METRICS[name].title} {value:.3g}"
+        if last is not None and value >= last:
+            return Reading("bad", f"{text}: no better than repeating the last value ({last:.3g})")
+        if not before:
+            return None
+        percent = round(100 * (1 - value / before))
+        if percent < 0:
+            return Reading("bad", f"{text}: {-percent} % above the untrained encoder's")
+        if percent < 2:
+            return Reading("warn", f"{text}: hardly below the untrained encoder's ({before:.3g})")
+        return Reading("good", f"{text}: {percent} % below the untrained encoder's")
 
     return reader
 

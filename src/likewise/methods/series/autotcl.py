@@ -170,7 +170,7 @@ def small() -> Recipe:
     """Minutes on two cores: a year of hourly weather."""
     encoder = spec(Dilated, dim=64, hidden=32, depth=4, trends=trends(16))
     augmenter = spec(SeriesAugmenter, dim=32, hidden=32)
-    return long_series(AutoTCL, encoder=encoder, augmenter=augmenter, views=spec(SeriesAndDraws), every=2)
+    return long_series(AutoTCL, encoder=encoder, augmenter=augmenter, views=spec(SeriesAndDraws))
 
 
 @recipe(AutoTCL)
