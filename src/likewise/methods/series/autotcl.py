@@ -45,7 +45,7 @@ from likewise.views.series import SeriesAndDraws
             metric="forecast_mse",
             beats="infonce-series",
             seeds=3,
-            settings=(("measure.horizons", (24, 48)),),
+            settings=(("measure.horizons", (24, 48)), ("probe_every", 0.0)),
         ),
         deviations=(
             "The augmenter sees the same representation as the encoder's turn; in the code a misplaced argument leaves "
