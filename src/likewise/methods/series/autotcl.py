@@ -168,7 +168,7 @@ def tiny() -> Recipe:
 @recipe(AutoTCL)
 def small() -> Recipe:
     """Minutes on two cores: a year of hourly weather."""
-    encoder = spec(Dilated, dim=64, hidden=32, depth=4, trends=trends(16))
+    encoder = spec(Dilated, dim=32, hidden=32, depth=4, trends=trends(16))
     augmenter = spec(SeriesAugmenter, dim=32, hidden=32)
     return long_series(AutoTCL, encoder=encoder, augmenter=augmenter, views=spec(SeriesAndDraws))
 

@@ -78,7 +78,7 @@ def tiny() -> Recipe:
 @recipe(InfoNCESeries)
 def small() -> Recipe:
     """Minutes on two cores: a year of hourly weather, as autotcl's."""
-    encoder = spec(Dilated, dim=64, hidden=32, depth=4, trends=trends(16))
+    encoder = spec(Dilated, dim=32, hidden=32, depth=4, trends=trends(16))
     return long_series(InfoNCESeries, encoder=encoder, views=spec(JitterScaling))
 
 
