@@ -18,6 +18,7 @@ VERBS = (
     "embed",
     "search",
     "recommend",
+    "decode",
     "evaluate",
     "compare",
     "claim",

@@ -49,6 +49,9 @@ class Claim:
         seeds: how many seeds at least.
         settings: ``(path, value)`` pairs set in both recipes (the same budget).
         also: other settings under which the pair is run and reported beside it (where the gap should close, say).
+        further: ``(metric, baseline)`` pairs that the same runs are also judged by, and reported beside it.
+        under: slug of the learner that a decoder and its baseline both work on; ``metric`` is then measured of each
+            (``diversity`` is ``diversity_greedy`` of greedy search).
     """
 
     says: str
@@ -58,6 +61,12 @@ class Claim:
     seeds: int = 3
     settings: tuple[tuple[str, object], ...] = ()
     also: tuple[tuple[tuple[str, object], ...], ...] = ()
+    further: tuple[tuple[str, str], ...] = ()
+    under: str = ""
+
+    def of(self, metric: str, slug: str) -> str:
+        """The metric's name in a run's metrics: a decoder's own where the claim is about decoders."""
+        return f"{metric}_{slug.replace('-', '_')}" if self.under else metric
 
 
 @dataclass(frozen=True)

@@ -299,6 +299,30 @@ SOURCES: dict[str, Source] = {
         ),
         Source(
             About(
+                name="digit-triples",
+                says="three digits each: the third is odd where one of the others is odd and the other even",
+                origin="composed of scikit-learn's digits",
+                licence="BSD-3-Clause",
+                size="0.1 MB",
+                serves="three modalities that only fit together",
+                samples=5000,
+                modality="multimodal",
+            )
+        ),
+        Source(
+            About(
+                name="xor-triples",
+                says="made up: two random bits and their exclusive or, a modality each",
+                origin="likewise, after Saporta et al., arXiv:2411.01053",
+                licence="as likewise",
+                size="0 MB",
+                serves="tests of methods for three modalities",
+                samples=5000,
+                modality="multimodal",
+            )
+        ),
+        Source(
+            About(
                 name="karate",
                 says="34 members of a club, who meets whom, 2 sides of its split",
                 origin="Zachary 1977, in networkx",

@@ -32,6 +32,9 @@ from likewise.data.series import japanese_vowels as japanese_vowels
 from likewise.data.series import series as series
 from likewise.data.series import synthetic_waves as synthetic_waves
 from likewise.data.table import table as table
+from likewise.data.text import king_james as king_james
+from likewise.data.text import python_topics as python_topics
+from likewise.data.text import text as text
 
 
 @part("data")

@@ -59,6 +59,7 @@ _HE = "He et al. 2020, arXiv:2002.02126"
 _JK = "Jarvelin and Kekalainen 2002, ACM TOIS 20"
 _SU = "Su et al. 2022, arXiv:2202.06417"
 _SU_COLLIER = "Su and Collier 2023, arXiv:2210.14140"
+_SAPORTA = "Saporta et al. 2024, arXiv:2411.01053"
 _MMHCL = "the code of MMHCL, Xu107/MMHCL"
 
 
@@ -150,6 +151,13 @@ _ALL = (
     _forecast("naive_mse", "naive MSE", "squared error of repeating the last value, to read forecast MSE against"),
     *_at_horizons("mse", "squared error of ridge forecasts up to"),
     *_at_horizons("mae", "absolute error of ridge forecasts up to"),
+    Metric("psnr", "PSNR", "of restored test pictures' brightness, in dB", "higher", lead=True),
+    Metric("psnr_bicubic", "PSNR, bicubic", "the same of bicubic enlargement, to read PSNR against", "higher"),
+    Metric("ssim", "SSIM", "structural similarity of restored test pictures: 1 the same", "higher", _WANG, lead=True),
+    Metric("ssim_bicubic", "SSIM, bicubic", "the same of bicubic enlargement", "higher", _WANG),
+    Metric("detail_error", "detail error", "how far the energy of fine detail is off: 0 as the true", "lower", lead=True),
+    Metric("detail_error_bicubic", "detail error, bicubic", "the same of bicubic enlargement", "lower"),
+    Metric("detail", "detail", "energy of restored fine detail by that of the true pictures: below 1 too smooth"),
     Metric("effective_rank", "effective rank", "directions in use (RankMe), 1 when collapsed", "higher", _GARRIDO),
     Metric("lidar", "LiDAR", "directions that tell samples apart beyond what augmentation changes", "higher", _THILAK),
     Metric("alignment", "alignment", "squared distance of two views of a sample: 0 same, 2 unrelated", "lower", _ISOLA),
@@ -190,6 +198,22 @@ _ALL = (
         lead=True,
     ),
     *(metric for name in (*DECODERS, "text") for metric in _of_decoder(name)),
+    _accuracy(
+        "retrieval",
+        "retrieval",
+        "share of test samples whose missing modality is found first from all others, mean over modalities",
+        _SAPORTA,
+        lead=True,
+    ),
+    _accuracy("retrieval_10", "of 10", "the same among ten candidates, nine of them wrong", _SAPORTA),
+    *(
+        _accuracy(f"retrieval_{which}", f"{which} modality", f"the same for the {which} modality alone", _SAPORTA)
+        for which in ("first", "second", "third")
+    ),
+    _accuracy("pair_recall_1", "pairs, recall@1", "one modality found first from one other, mean over pairs", ""),
+    _accuracy("pair_recall_5", "pairs, recall@5", "the same among the first 5", ""),
+    _accuracy("pair_recall_10", "pairs, recall@10", "the same among the first 10", ""),
+    Metric("retrieval_chance", "by chance", "what guessing would find, to read retrieval against", share=True),
     Metric("dim", "width", "width of the features"),
     Metric("test_rows", "test rows", "test rows that the metrics were measured on"),
     Metric("seconds", "seconds", "training time", "lower"),

@@ -233,10 +233,10 @@ class Adapter:
 
 
 def cases(path: Path) -> list[Case]:
-    """The cases of a fixture file, in the order of their numbers.
+    """The cases of a fixture file, in the order of their numbers. A key without a case's name is in every case.
 
     Raises:
-        InputError: it is no such file, or a key has no case.
+        InputError: it is no such file, or has no case.
     """
     try:
         # from memory: a damaged file would otherwise stay open
@@ -245,12 +245,17 @@ def cases(path: Path) -> list[Case]:
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
         raise InputError(f"{path} is no readable fixture: {error}") from error
     found: dict[str, dict[str, np.ndarray]] = {}
+    loose: dict[str, np.ndarray] = {}
     for key, array in arrays.items():
         match = re.fullmatch(r"([a-z]+\d+)_(.+)", key)
         if match is None:
-            raise InputError(f"{path}: key {key!r} belongs to no case (case0_..., case1_...)")
-        found.setdefault(match[1], {})[match[2]] = array
+            loose[key] = array
+        else:
+            found.setdefault(match[1], {})[match[2]] = array
     if not found:
+        if loose:
+            raise InputError(f"{path}: key {next(iter(loose))!r} belongs to no case (case0_..., case1_...)")
         raise InputError(f"{path} holds no case")
+    found = {name: loose | own for name, own in found.items()}
     by_number = sorted(found, key=lambda n: (n.rstrip("0123456789"), int(re.findall(r"\d+$", n)[0])))
     return [Case(name, found[name]) for name in by_number]

@@ -1,0 +1,1 @@
+"""Methods that decode: strategies by which a language model goes on with a text."""
