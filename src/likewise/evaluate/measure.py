@@ -5,6 +5,7 @@ metrics stand in :data:`likewise.evaluate.catalogue.METRICS`, so that reports an
 """
 
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -52,6 +53,9 @@ class Measure:
     def probe(self, learner: Learner, views: Views, dataset: Dataset, *, rows: int, seed: int) -> dict[str, Any]:
         """A quick look during training that leaves no trace; nothing unless overridden."""
         return {}
+
+    def illustrate(self, learner: Learner, views: Views, dataset: Dataset, folder: Path) -> None:
+        """Write ``pictures.png`` into the run folder, which the run's page shows; nothing unless overridden."""
 
 
 @part("measure", "features")

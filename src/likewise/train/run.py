@@ -28,6 +28,8 @@ def train(
     """
     if resume and finished(plan, folder):
         return
+    if devices > 1 and plan.card.traits.splits == "single":
+        raise InputError(f"devices={devices}: {plan.card.slug} trains on one device")
     open_folder(plan, folder, resume)
     runtime = make_runtime(devices, plan.recipe.precision, fabric)
     # processes are told the folder, not the plan: a method from a file can't be sent to them
@@ -62,7 +64,7 @@ def _work(
         learner = trainer.fit()
         if first:
             seconds = round(trainer.seconds, 2)
-            metrics = _measure(plan, learner, runtime) if plan.recipe.evaluate else {}
+            metrics = _measure(plan, learner, runtime, folder) if plan.recipe.evaluate else {}
             metrics |= {"seconds": seconds, "peak_memory_mb": round(peak_memory_mb(runtime.device), 1)}
             write_json(folder / "metrics.json", metrics)
             log.write("end", step=trainer.taken + trainer.step)
@@ -85,12 +87,13 @@ def _leave(beat: Heartbeat, log: EventLog, state: str, message: str) -> None:
         return
 
 
-def _measure(plan: Plan, learner: Learner, runtime: LocalRuntime) -> dict[str, Any]:
+def _measure(plan: Plan, learner: Learner, runtime: LocalRuntime, folder: Path) -> dict[str, Any]:
     views, measure = plan.views().to(runtime.device), plan.measure()
     out: dict[str, Any] = measure.evaluate(learner, views, plan.dataset, seed=plan.seed)
     if measure.untrained:
         fresh = plan.learner().to(runtime.device)
         out["untrained"] = measure.evaluate(fresh, views, plan.dataset, seed=plan.seed, what=measure.untrained)
+    measure.illustrate(learner, views, plan.dataset, folder)
     return out
 
 
