@@ -49,7 +49,7 @@ from likewise.similarity import unit_rows
             metric="top20_recall",
             beats="lightgcn",
             seeds=3,
-            settings=(("dim", 64), ("layers", 2), ("penalty", 1e-3), ("epochs", 30.0), ("optimizer.lr", 1e-3)),
+            settings=(("dim", 64), ("layers", 2), ("penalty", 1e-3), ("epochs", 40.0), ("optimizer.lr", 5e-3)),
         ),
         deviations=(
             "A similarity below 0 among an item's nearest leaves the pair out of the hypergraph; the code keeps it as "
