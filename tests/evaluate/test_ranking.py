@@ -130,3 +130,14 @@ def test_data_with_nothing_held_out(data):
     assert Ranking().probe(Told(torch.rand(48, 40)), Triples(), data, rows=10, seed=0) == {}
     with pytest.raises(InputError, match="no test interactions"):
         Ranking().evaluate(Told(torch.rand(48, 40)), Triples(), data)
+
+
+def test_less_than_the_popular_is_bad_news():
+    from likewise.evaluate.reading import read
+
+    found = {"top20_recall": 0.12, "untrained": {"top20_recall": 0.02}}
+    over, under = read({**found, "top20_recall_popular": 0.116}), read({**found, "top20_recall_popular": 0.125})
+    assert {r.level for r in over} == {"good"}
+    assert under[0].level == "bad"
+    assert "0.125" in under[0].text
+    assert len(read(found)) == 1

@@ -63,19 +63,22 @@ _SAPORTA = "Saporta et al. 2024, arXiv:2411.01053"
 _MMHCL = "the code of MMHCL, Xu107/MMHCL"
 
 
-def _top(k: int) -> tuple[Metric, ...]:
+def _top(k: int, *, lead: bool = False) -> tuple[Metric, ...]:
     """Of the first k recommendations, means over users."""
+    share = f"share of a user's held-out items in their first {k}, all ranked"
+    early = "the same, early places counting more: 1 when all stand in front"
     return (
-        _accuracy(
-            f"top{k}_recall", f"recall@{k}", f"share of a user's held-out items in their first {k}, all ranked", _HE
-        ),
-        _accuracy(f"top{k}_ndcg", f"NDCG@{k}", "the same, early places counting more: 1 when all stand in front", _JK),
+        _accuracy(f"top{k}_recall", f"recall@{k}", share, _HE, lead=lead),
+        _accuracy(f"top{k}_ndcg", f"NDCG@{k}", early, _JK, lead=lead),
         _accuracy(
             f"top{k}_ndcg_found", f"NDCG@{k}, found", "against the best order of the items found, not of all", _MMHCL
         ),
         _accuracy(f"top{k}_precision", f"precision@{k}", f"share of the first {k} that are held-out items", ""),
         _accuracy(f"top{k}_hit", f"hit@{k}", f"share of users with a held-out item in their first {k}", ""),
         Metric(f"top{k}_coverage", f"coverage@{k}", f"share of all items in somebody's first {k}", share=True),
+        Metric(
+            f"top{k}_recall_popular", f"recall@{k}, popular", "of recommending everybody the most popular", share=True
+        ),
     )
 
 
@@ -155,7 +158,9 @@ _ALL = (
     Metric("psnr_bicubic", "PSNR, bicubic", "the same of bicubic enlargement, to read PSNR against", "higher"),
     Metric("ssim", "SSIM", "structural similarity of restored test pictures: 1 the same", "higher", _WANG, lead=True),
     Metric("ssim_bicubic", "SSIM, bicubic", "the same of bicubic enlargement", "higher", _WANG),
-    Metric("detail_error", "detail error", "how far the energy of fine detail is off: 0 as the true", "lower", lead=True),
+    Metric(
+        "detail_error", "detail error", "how far the energy of fine detail is off: 0 as the true", "lower", lead=True
+    ),
     Metric("detail_error_bicubic", "detail error, bicubic", "the same of bicubic enlargement", "lower"),
     Metric("detail", "detail", "energy of restored fine detail by that of the true pictures: below 1 too smooth"),
     Metric("effective_rank", "effective rank", "directions in use (RankMe), 1 when collapsed", "higher", _GARRIDO),
@@ -170,20 +175,8 @@ _ALL = (
     Metric("linear_c", "linear C", "inverse regularisation that the linear probe chose on held-out training rows"),
     _spread("linear_200_std", "linear_200"),
     _spread("few_shot_5_std", "few_shot_5"),
-    *_top(20),
+    *_top(20, lead=True),
     *_top(10),
-    Metric(
-        "top20_recall_popular",
-        "recall@20, popular",
-        "recall@20 of recommending everybody the most popular items",
-        share=True,
-    ),
-    Metric(
-        "top10_recall_popular",
-        "recall@10, popular",
-        "recall@10 of recommending everybody the most popular items",
-        share=True,
-    ),
     Metric("ranked_users", "users", "users with a held-out item, over whom the ranking's metrics are means"),
     Metric(
         "perplexity", "perplexity", "exp of the mean cost of a test token, in its own vocabulary", "lower", lead=True
@@ -207,7 +200,7 @@ _ALL = (
     ),
     _accuracy("retrieval_10", "of 10", "the same among ten candidates, nine of them wrong", _SAPORTA),
     *(
-        _accuracy(f"retrieval_{which}", f"{which} modality", f"the same for the {which} modality alone", _SAPORTA)
+        _accuracy(f"retrieval_{which}", f"{which} modality", f"the same for the {which} modality", _SAPORTA)
         for which in ("first", "second", "third")
     ),
     _accuracy("pair_recall_1", "pairs, recall@1", "one modality found first from one other, mean over pairs", ""),

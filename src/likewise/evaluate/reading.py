@@ -40,6 +40,7 @@ def read(metrics: Mapping[str, Any], dim: int | None = None) -> list[Reading]:
         _alignment,
         *(_over_untrained(name) for name in ("knn", "linear_200", "linear", "r2", *_SHARES)),
         *(_under_untrained(name) for name in _ERRORS),
+        _popular,
         _lidar,
     )
     found = [reading for reader in readers if (reading := reader(metrics, width)) is not None]
@@ -81,6 +82,17 @@ def _alignment(metrics: Mapping[str, Any], dim: int) -> Reading | None:
     if share > 0.5:
         return Reading("warn", f"two views of a sample are not much closer than two samples ({text})")
     return Reading("good", f"views of a sample stay together ({text})")
+
+
+def _popular(metrics: Mapping[str, Any], dim: int) -> Reading | None:
+    for k in (20, 10):
+        value, popular = metrics.get(f"top{k}_recall"), metrics.get(f"top{k}_recall_popular")
+        if value is None or popular is None:
+            continue
+        if value <= popular:
+            return Reading("bad", f"recall@{k} {value:.3f}: recommending everybody the most popular has {popular:.3f}")
+        return Reading("good", f"recall@{k} {value:.3f}, where the most popular for everybody have {popular:.3f}")
+    return None
 
 
 def _over_untrained(name: str) -> Callable[[Mapping[str, Any], int], Reading | None]:
