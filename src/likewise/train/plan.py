@@ -189,6 +189,8 @@ def _check(recipe: Recipe) -> None:
 
 def _fit_to_data(plan: Plan, dataset: Dataset) -> None:
     recipe, least = plan.recipe, plan.card.traits.min_batch
+    if plan.card.traits.whole and not dataset.whole:
+        raise InputError(f"{plan.card.slug} learns from a graph, and {dataset.name} is none: give edges and nodes")
     num = int((~dataset.test).sum())
     if num < least:
         raise InputError(f"{dataset.name} has {num} training sample(s); {plan.card.slug} needs at least {least}")
