@@ -11,6 +11,7 @@ from typing import Any
 
 from likewise.api import Run, prepare
 from likewise.core import registry
+from likewise.core.card import Claim
 from likewise.core.errors import InputError
 from likewise.evaluate.catalogue import METRICS
 from likewise.report.comparison import ComparisonPage, Row, read_entry, write_comparison
@@ -170,19 +171,21 @@ def claim(
     first = CLAIM_SEEDS
     numbers = list(range(first, first + max(2, seeds or made.seeds)))
     began = time.monotonic()
-    settings = [made.settings, *made.also]
+    # a decoder has no runs of its own: it works on those of a model, which another claim may have made
+    folder = Path(out) / (made.under or slug)
     found = [
-        _pair(slug, made.beats, made.data, made.metric, numbers, list(held), Path(out) / slug / str(i), quiet)
-        for i, held in enumerate(settings)
+        _judged(slug, made, numbers, list(held), folder / str(i), quiet)
+        for i, held in enumerate([made.settings, *made.also])
     ]
     env = environment()
     return {
         "method": slug,
         "baseline": made.beats,
         "says": made.says,
-        "metric": made.metric,
+        "metric": made.of(made.metric, slug),
         "data": made.data,
         "seeds": numbers,
+        **({"under": made.under} if made.under else {}),
         **found[0],
         "also": found[1:],
         "machine": f"{platform.machine()}, {env['threads']} threads" + "".join(f", {g}" for g in env["gpus"]),
@@ -193,16 +196,39 @@ def claim(
     }
 
 
-def _pair(
-    slug: str, baseline: str, data: str, metric: str, seeds: list[int], settings: list[tuple[str, Any]], out: Path,
-    quiet: bool,
-) -> dict[str, Any]:  # fmt: skip
-    found = compare(
-        [slug, baseline], data, seeds=seeds, settings=settings, metric=metric, out=out, pages=False, quiet=quiet
-    )
-    mine, theirs = found.values(slug, metric), found.values(baseline, metric)
-    values = {"method": mine, "baseline": theirs}
-    return {"settings": dict(settings), "values": values, **judge(metric, mine, theirs)}
+def _judged(
+    slug: str, made: Claim, seeds: list[int], settings: list[tuple[str, Any]], out: Path, quiet: bool
+) -> dict[str, Any]:
+    """The claim and what stands beside it, under some settings."""
+    baselines = [made.beats, *(baseline for _, baseline in made.further)]
+    if made.under:
+        runs = [prepare(made.under, made.data, seed=s, settings=settings) for s in seeds]
+        paths = [out / f"{made.under}-seed{plan.seed}" for plan in runs]
+        for plan, path in zip(runs, paths):
+            _one(plan, path, quiet)
+        measured = [Run(path).metrics for path in paths]
+
+        def values(metric: str, method: str) -> list[float]:
+            return [float(found[made.of(metric, method)]) for found in measured]
+
+    else:
+        compared = compare(
+            [slug, *dict.fromkeys(baselines)], made.data, seeds=seeds, settings=settings, metric=made.metric, out=out,
+            pages=False, quiet=quiet,
+        )  # fmt: skip
+
+        def values(metric: str, method: str) -> list[float]:
+            return compared.values(method, metric)
+
+    judged = []
+    for metric, baseline in ((made.metric, made.beats), *made.further):
+        mine, theirs = values(metric, slug), values(metric, baseline)
+        verdict = judge(made.of(metric, slug), mine, theirs)
+        judged.append(
+            {"metric": metric, "baseline": baseline, "values": {"method": mine, "baseline": theirs}} | verdict
+        )
+    main = {name: value for name, value in judged[0].items() if name not in ("metric", "baseline")}
+    return {"settings": dict(settings), **main, **({"further": judged[1:]} if made.further else {})}
 
 
 def _one(plan: Plan, folder: Path, quiet: bool) -> None:

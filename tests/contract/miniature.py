@@ -9,10 +9,12 @@ from torch.nn.functional import normalize
 from likewise.core.batch import Batch, Graph
 from likewise.core.card import Card, Traits
 from likewise.core.comm import Collective
+from likewise.core.decoder import Sources
 from likewise.core.draws import Draws
 from likewise.core.learner import Context, Learner, Phase, Step
 from likewise.core.recipe import FROM_DATA, Recipe, part, spec
 from likewise.core.registry import recipe, register
+from likewise.core.study import Finding, Variation
 from likewise.data.dataset import Dataset
 
 
@@ -437,3 +439,80 @@ class Untyped(Mini):
 )
 class Scribbled(Mini):
     """Its card can't be used."""
+
+
+# --- decoders and studies ---------------------------------------------------------------------------------------------
+
+DECODER = {"kind": "decoder", "modality": "text", "traits": Traits()}
+STUDY = {"kind": "study", "modality": "text", "traits": Traits()}
+
+
+@named("mini-decoder", sizes=(), **DECODER)
+class MiniDecoder:
+    """Takes the likeliest token."""
+
+    needs: tuple[str, ...] = ()
+    draws = False
+    beams = 1
+
+    def score(self, sources: Sources) -> Tensor:
+        return sources.logits["expert"]
+
+
+@fault(
+    "scores-are-of-every-token",
+    "small-vocabularies-are-harmless",
+    "banned-tokens-never-come",
+    sizes=(),
+    **DECODER,
+)
+class Unruly(MiniDecoder):
+    """Likes what may not come."""
+
+    def score(self, sources):
+        return sources.logits["expert"].nan_to_num(neginf=1e6)
+
+
+@fault("a-seed-decides-the-text", sizes=(), **DECODER)
+class Chancy(MiniDecoder):
+    """Rolls dice of its own."""
+
+    def score(self, sources):
+        return sources.logits["expert"] + 50 * torch.randn(sources.logits["expert"].shape)
+
+
+@fault("a-prompt-is-continued-alone", sizes=(), **DECODER)
+class Listens(MiniDecoder):
+    """Looks at the other sequences of the batch."""
+
+    def score(self, sources):
+        return sources.logits["expert"] - 9 * sources.logits["expert"].roll(1, 0).clamp(-30, 30)
+
+
+@named("mini-study", sizes=(), **STUDY)
+class MiniStudy:
+    """Width against accuracy."""
+
+    def variations(self, seeds):
+        return [Variation("mini", {"batch": b}, seed, "tiny") for b in (8, 16) for seed in seeds]
+
+    def read(self, results):
+        held = {b: sorted(m["knn"] for v, m in results if v.settings["batch"] == b) for b in (8, 16)}
+        rows = [{"batch": b, "knn": sum(values) / len(values)} for b, values in held.items()]
+        return Finding(rows, "batch", ("knn",), "Batches have sizes.")
+
+
+@fault("variations-can-be-run", sizes=(), **STUDY)
+class Unrunnable(MiniStudy):
+    """Asks for a setting that is not there."""
+
+    def variations(self, seeds):
+        return [Variation("mini", {"bacth": 8}, seed, "tiny") for seed in seeds]
+
+
+@fault("findings-follow-from-results", sizes=(), **STUDY)
+class Hasty(MiniStudy):
+    """Says what came first."""
+
+    def read(self, results):
+        return Finding([{"batch": 8, "knn": results[0][1]["knn"]}], "batch", ("knn",), "The first.")

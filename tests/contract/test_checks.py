@@ -101,9 +101,22 @@ def test_traits_and_waivers_switch_checks_off():
     assert one.skipped(waived) == "there is a reason for it"
 
 
-def test_a_decoder_has_the_checks_of_its_card_alone():
+def test_a_decoder_has_the_checks_of_decoders_and_cards_alone():
     card = Card(**{f: getattr(miniature.card("x"), f) for f in Card.__dataclass_fields__} | {"kind": "decoder"})
-    assert {c.name for _, c in pairs([card])} == {"card-is-complete", "card-reads-as-text", "waivers-name-checks"}
+    plain = {"card-is-complete", "card-reads-as-text", "waivers-name-checks"}
+    assert {c.name for _, c in pairs([card])} - plain == {
+        "a-prompt-is-continued-alone",
+        "a-seed-decides-the-text",
+        "banned-tokens-never-come",
+        "scores-are-of-every-token",
+        "small-vocabularies-are-harmless",
+    }
+
+
+@pytest.mark.parametrize("slug", ["mini-decoder", "mini-study"])
+def test_an_honest_decoder_or_study_passes(slug, pool):
+    found = results(slug, pool)
+    assert not {n: r.message for n, r in found.items() if not r.passed}
 
 
 def test_a_method_in_a_file_of_ones_own(pool, tmp_path):

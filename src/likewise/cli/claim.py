@@ -86,3 +86,7 @@ def _say(record: dict[str, Any]) -> None:
         rows = [[name, *(f"{v:.4f}" for v in held["values"][side])] for side, name in sides]
         terminal.table([record["metric"], *(f"seed {c}" for c in columns)], rows)
         terminal.line("verdict", f"{held['verdict']}: difference {held['difference']:+.4f}{reach}")
+        for more in held.get("further", ()):
+            mine, theirs = (", ".join(f"{v:.4f}" for v in more["values"][side]) for side in ("method", "baseline"))
+            said = f"{more['metric']} {mine} against {more['baseline']} {theirs}"
+            terminal.line("beside it", f"{said}: {more['verdict']}, difference {more['difference']:+.4f}")

@@ -16,7 +16,7 @@ from likewise.data.catalogue import about, need
 from likewise.data.dataset import Dataset, split_by_key
 from likewise.data.labels import held_out
 from likewise.data.readers import Reader, register_reader
-from likewise.data.table import SPLITS, read_columns
+from likewise.data.table import SPLITS, frame_columns, read_columns
 from likewise.data.vocabulary import Vocabulary
 
 TEXTS = ("text", "content", "document", "body", "sentence")
@@ -124,7 +124,7 @@ def _json_lines(path: str) -> dict[str, list[Any]]:
 def built(
     name: str,
     documents: Documents,
-    length: int = 64,
+    length: int | None = 64,
     words: int | Sequence[str] = 2000,
     test_share: float = 0.2,
     test: Sequence[bool] | None = None,
@@ -134,12 +134,12 @@ def built(
     Args:
         name: of the data set.
         documents: a name and a text each.
-        length: tokens of a row.
+        length: tokens of a row; None: each document is a row.
         words: how many to learn, or the tokens of a vocabulary that is there.
         test_share: share of the documents that is held out; equal texts are on one side.
         test: which documents are held out, where it is known.
     """
-    if length < 2:
+    if length is not None and length < 2:
         raise InputError(f"length={length}: a row has at least 2 tokens, one and the next")
     if isinstance(words, int) and words < 0:
         raise InputError(f"words={words} must be at least 0")
@@ -151,10 +151,11 @@ def built(
     aside = split_by_key(texts, test_share) if test is None else torch.tensor([test[i] for i in filled])
     learned = [content for content, out in zip(texts, aside.tolist()) if not out]
     vocabulary = Vocabulary.of(learned, words) if isinstance(words, int) else Vocabulary(words)
+    coded = [[vocabulary.end, *vocabulary.encode(content), vocabulary.end] for content in texts]
+    length = length or max(map(len, coded))
     rows: list[list[int]] = []
     keys, of = [], []
-    for place, (key, content) in enumerate(documents):
-        ids = [vocabulary.end, *vocabulary.encode(content), vocabulary.end]
+    for place, ((key, _), ids) in enumerate(zip(documents, coded)):
         for number, start in enumerate(range(0, len(ids) - 1, length - 1)):
             rows.append(ids[start : start + length])
             keys.append(_key(key, number, vocabulary.decode(rows[-1])))
@@ -179,31 +180,42 @@ def _key(document: str, number: int, content: str) -> str:
 
 
 def in_vocabulary(dataset: Dataset, vocabulary: Sequence[str], length: int) -> Dataset:
-    """The same documents in the tokens of another vocabulary, that of a trained model."""
+    """The same documents in the tokens of a trained model; texts that were handed over in a list are a row each."""
     held = dataset.shared
+    if held.get("whole"):
+        return built(dataset.name, held["documents"], None, vocabulary, test=held["held_out"])
     if tuple(dataset.known["vocabulary"]) == tuple(vocabulary) and dataset.known["length"] == length:
         return dataset
     return built(dataset.name, held["documents"], length, vocabulary, test=held["held_out"])
 
 
 def from_object(data: Any) -> Dataset:
-    """Text as Python users have it: a list of documents, a string of paragraphs, or a data frame with a column text.
+    """Text as Python users have it: a list of documents, or a data frame with a column text.
 
     Raises:
         InputError: something else.
     """
     if hasattr(data, "columns") and type(data).__module__.split(".")[0] == "pandas":
-        documents, test = _from_columns({str(name): data[name].tolist() for name in data.columns}, "data frame")
-        return built("data frame", documents, test=test)
+        documents, test = _from_columns(frame_columns(data), "data frame")
+        return _handed_over("data frame", documents, test)
     if isinstance(data, Sequence) and not isinstance(data, str | bytes):
         for i, item in enumerate(data):
             if not isinstance(item, str):
                 raise InputError(f"item {i} of the list is a {type(item).__name__}, expected text")
-        return built("list of texts", [(str(i), item) for i, item in enumerate(data)])
+        return _handed_over("list of texts", [(str(i), item) for i, item in enumerate(data)], None)
     raise InputError(
         f"data of type {type(data).__name__} is no text: give a path, a list of strings, or a data frame with a "
         "column text"
     )
+
+
+def _handed_over(name: str, documents: Documents, test: list[bool] | None) -> Dataset:
+    empty = next((key for key, content in documents if not content.strip()), None)
+    if empty is not None:
+        raise InputError(f"{name}: text {empty} is empty")
+    out = built(name, documents, test=test)
+    out.shared["whole"] = True
+    return out
 
 
 @part("data", "python-topics")
@@ -226,7 +238,7 @@ _BRACKETS = re.compile(r"[\[\]]")  # around words that the translators added
 
 
 @part("data", "king-james")
-def king_james(length: int = 64, words: int = 2000, books: int | None = None, limit: int | None = None) -> Dataset:
+def king_james(length: int = 96, words: int = 1000, books: int | None = None, limit: int | None = None) -> Dataset:
     """The King James Bible: 66 books, 4 million characters; documents are its 1189 chapters.
 
     Args:

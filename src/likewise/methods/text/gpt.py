@@ -59,7 +59,7 @@ def tiny() -> Recipe:
 
 @recipe(MLE)
 def small() -> Recipe:
-    """A minute or two on one core."""
+    """A minute on one core."""
     return small_text(MLE)
 
 

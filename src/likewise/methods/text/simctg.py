@@ -86,7 +86,7 @@ def tiny() -> Recipe:
 
 @recipe(SimCTG)
 def small() -> Recipe:
-    """A minute or two on one core."""
+    """A minute on one core."""
     return small_text(SimCTG)
 
 

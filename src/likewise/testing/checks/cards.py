@@ -65,12 +65,14 @@ def claim_can_be_checked(subject: Subject) -> None:
     """The claim names a metric, a baseline and settings that exist."""
     claim = subject.card.claim
     assert claim is not None
-    expect(claim.metric in METRICS, f"the claim's metric {claim.metric!r} is no metric")
+    judged = ((claim.metric, claim.beats), *claim.further)
+    for name in [claim.of(m, slug) for m, baseline in judged for slug in (subject.card.slug, baseline)]:
+        expect(name in METRICS, f"the claim's metric {name!r} is no metric")
     expect(claim.seeds >= 3, f"{claim.seeds} seeds show nothing; at least 3")
     expect(claim.beats != subject.card.slug, "the claim compares the method with itself")
     try:
-        baseline = registry.load(claim.beats)
-        for method in (subject.method, baseline):
+        baselines = [registry.load(baseline) for _, baseline in judged]
+        for method in [registry.load(claim.under)] if claim.under else [subject.method, *baselines]:
             recipe = method.recipe("small").copy()
             for path, value in claim.settings:
                 recipe.set(path, value)
