@@ -8,8 +8,9 @@ import torch
 
 from likewise.core.errors import InputError
 from likewise.data.catalogue import present
-from likewise.data.interactions import TEST, TRAIN, VALID, from_object, interactions, ml_100k, split_by_user
-from likewise.data.interactions import synthetic_blocks as blocks
+from likewise.data.interaction_sources import ml_100k
+from likewise.data.interaction_sources import synthetic_blocks as blocks
+from likewise.data.interactions import TEST, TRAIN, VALID, Log, from_object, interactions, split_by_user
 from likewise.data.resolve import resolve
 
 HEADER = "userId,movieId,rating,timestamp\n"
@@ -62,10 +63,7 @@ def test_a_core_is_taken_until_nobody_is_left_out():
     assert len(whole) == 10
 
     def core(k):
-        frame = __import__("pandas").DataFrame({"user": users, "item": items})
-        from likewise.data.interactions import Log
-
-        return Log.of_columns({"user": list(frame.user), "item": list(frame.item)}, "x").dataset("x", core=k)
+        return Log.of_columns({"user": users, "item": items}, "x").dataset("x", core=k)
 
     assert core(2).tables["user"].keys == ["a", "b", "c"]
     assert core(2).tables["item"].keys == ["1", "2", "3"]

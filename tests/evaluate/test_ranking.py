@@ -7,7 +7,8 @@ import torch
 
 from likewise.core.errors import InputError
 from likewise.core.learner import Learner
-from likewise.data.interactions import TEST, TRAIN, VALID, synthetic_blocks
+from likewise.data.interaction_sources import synthetic_blocks
+from likewise.data.interactions import TEST, TRAIN, VALID
 from likewise.evaluate.catalogue import METRICS
 from likewise.evaluate.ranking import KINDS, Ranking, pairs_of, ranking
 from likewise.views.interactions import Triples

@@ -12,7 +12,7 @@ from likewise.core.comm import Collective
 from likewise.core.draws import Draws
 from likewise.core.errors import InputError
 from likewise.core.registry import load
-from likewise.data.interactions import synthetic_blocks
+from likewise.data.interaction_sources import synthetic_blocks
 
 SLUGS = ("lightgcn", "mmhcl")
 ALONE = Collective()

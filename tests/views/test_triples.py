@@ -5,7 +5,8 @@ import torch
 
 from likewise.core.draws import Draws
 from likewise.core.errors import InputError
-from likewise.data.interactions import TRAIN, synthetic_blocks
+from likewise.data.interaction_sources import synthetic_blocks
+from likewise.data.interactions import TRAIN
 from likewise.data.user_sampler import DistinctUsers
 from likewise.views.interactions import Triples
 

@@ -21,9 +21,9 @@ from likewise.data.folder import image_folder as image_folder
 from likewise.data.graph_sources import karate as karate
 from likewise.data.graph_sources import man_pages as man_pages
 from likewise.data.graphs import graph as graph
+from likewise.data.interaction_sources import ml_100k as ml_100k
+from likewise.data.interaction_sources import synthetic_blocks as synthetic_blocks
 from likewise.data.interactions import interactions as interactions
-from likewise.data.interactions import ml_100k as ml_100k
-from likewise.data.interactions import synthetic_blocks as synthetic_blocks
 from likewise.data.series import basic_motions as basic_motions
 from likewise.data.series import greensboro_weather as greensboro_weather
 from likewise.data.series import gunpoint as gunpoint

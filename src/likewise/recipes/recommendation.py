@@ -3,7 +3,8 @@
 from typing import Any
 
 from likewise.core.recipe import Recipe, spec
-from likewise.data.interactions import interactions, ml_100k, synthetic_blocks
+from likewise.data.interaction_sources import ml_100k, synthetic_blocks
+from likewise.data.interactions import interactions
 from likewise.data.user_sampler import DistinctUsers
 from likewise.evaluate.ranking import Ranking
 from likewise.parts.optimizers import adam
