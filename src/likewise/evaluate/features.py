@@ -108,7 +108,8 @@ def extract(
         if name not in plain:
             raise InputError(f"the data has no view {name!r} to embed{near(name, plain)}")
         # a learner with one kind of input is asked for no role, one with several for the tower of this view
-        return learner.embed(plain[name], name if len(plain) > 1 else role)
+        several = len(plain) > 1 or name in getattr(learner, "roles", ())
+        return learner.embed(plain[name], name if several else role)
 
     with at_rest(learner, device) as where:
         return _stream(embed, dataset, index, batch, where, progress, in_memory)

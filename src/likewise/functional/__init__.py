@@ -11,6 +11,10 @@ from likewise.functional.infonce import prototype_nce as prototype_nce
 from likewise.functional.infonce import sup_con as sup_con
 from likewise.functional.mixing import mix_pairs as mix_pairs
 from likewise.functional.mixing import mix_with_query as mix_with_query
+from likewise.functional.multilinear import multilinear_nce as multilinear_nce
+from likewise.functional.multilinear import multilinear_product as multilinear_product
+from likewise.functional.multilinear import pairwise_clip as pairwise_clip
+from likewise.functional.multilinear import product as product
 from likewise.functional.nodes import node_info_nce as node_info_nce
 from likewise.functional.nodes import node_nt_xent as node_nt_xent
 from likewise.functional.precision import check_shapes as check_shapes

@@ -1,0 +1,164 @@
+"""Retrieval across modalities: a missing one from all the others, and one from one other."""
+
+import hashlib
+import itertools
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from likewise.core.batch import Tokens, View
+from likewise.core.draws import Draws
+from likewise.core.errors import InputError, near
+from likewise.core.learner import Learner
+from likewise.core.recipe import part
+from likewise.data.dataset import Dataset
+from likewise.evaluate.features import Views, extract
+from likewise.evaluate.measure import Measure
+from likewise.similarity import unit_rows
+
+WHICH = ("first", "second", "third")
+KS = (1, 5, 10)
+WRONG = 9
+"""Wrong candidates beside the right one."""
+
+
+@part("measure")
+class Retrieval(Measure):
+    """Every modality of the test samples looked for, from all others together and from each other alone.
+
+    A learner tells the modalities' names (``roles``), embeds each, and makes of the others' unit vectors a ``query``
+    that is compared with the candidates' unit vectors by dot product. Right is the sample's own value, and any that
+    counts as the same: equal content, or what the data say (``Dataset.shared["answers"]``).
+
+    Args:
+        queries: test samples that are looked for at a time; memory is so many times their number.
+    """
+
+    untrained = ("retrieval", "retrieval_10", "pair_recall_1")
+
+    def __init__(self, queries: int = 1024) -> None:
+        if queries < 1:
+            raise InputError(f"retrieval: queries={queries} must be at least 1")
+        self.queries = queries
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every metric that may come out."""
+        of_one = tuple(f"retrieval_{which}" for which in WHICH)
+        return ("retrieval", "retrieval_10", *of_one, *(f"pair_recall_{k}" for k in KS), "retrieval_chance")
+
+    def evaluate(
+        self,
+        learner: Learner,
+        views: Views,
+        dataset: Dataset,
+        *,
+        seed: int = 0,
+        what: Collection[str] | None = None,
+        device: torch.device | str | None = None,
+        progress: bool = False,
+    ) -> dict[str, Any]:
+        """Shares of the test samples; see the class. Arguments as for :meth:`Measure.evaluate`."""
+        for name in what or ():
+            if name not in self.names:
+                raise InputError(f"retrieval measures no {name!r}{near(name, self.names)}")
+        found = self._measured(learner, views, dataset, dataset.test_rows, seed, device)
+        return {name: found[name] for name in self.names if name in found and (what is None or name in what)}
+
+    def probe(self, learner: Learner, views: Views, dataset: Dataset, *, rows: int, seed: int) -> dict[str, Any]:
+        """The same for at most ``rows`` test samples."""
+        index = dataset.test_rows[:rows]
+        return self._measured(learner, views, dataset, index, seed, None) if len(index) > 1 else {}
+
+    def _measured(
+        self,
+        learner: Learner,
+        views: Views,
+        dataset: Dataset,
+        index: Tensor,
+        seed: int,
+        device: torch.device | str | None,
+    ) -> dict[str, float]:
+        roles = tuple(getattr(learner, "roles", ()))
+        query = getattr(learner, "query", None)
+        if query is None or not roles:
+            raise InputError(
+                f"{type(learner).__name__} has one kind of input, and nothing to be retrieved from another"
+            )
+        if len(index) < 2:
+            raise InputError(f"{dataset.name} has {len(index)} test samples; retrieval needs 2 at least")
+        held = {r: unit_rows(extract(learner, views, dataset, index, role=r, device=device)) for r in roles}
+        columns, told = dataset.take(index), dataset.shared.get("answers", {})
+        # the set may have been cut down since: answers are of all its rows, or not used
+        told = {role: numbers[index] for role, numbers in told.items() if len(numbers) == len(dataset)}
+        same = {role: told[role] if role in told else same_content(columns[role]) for role in roles}
+        out: dict[str, float] = {}
+        first, of_ten, chance = [], [], []
+        for role in roles:
+            asked = query([held[r] for r in roles if r != role])
+            first.append(found_within(asked, held[role], same[role], (1,), self.queries)[0])
+            of_ten.append(found_among_few(asked, held[role], same[role], seed))
+            chance.append(float((same[role].bincount().double() / len(index)).square().sum()))
+        out["retrieval"], out["retrieval_chance"] = _mean(first), _mean(chance)
+        out |= {f"retrieval_{which}": value for which, value in zip(WHICH, first)}
+        if all(value is not None for value in of_ten):
+            out["retrieval_10"] = _mean([value for value in of_ten if value is not None])
+        pairs = [found_within(held[a], held[b], same[b], KS, self.queries) for a, b in itertools.permutations(roles, 2)]
+        return out | {f"pair_recall_{k}": _mean([p[i] for p in pairs]) for i, k in enumerate(KS)}
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def same_content(column: View) -> Tensor:
+    """A number for each row of a column, ``(n,)``; equal rows have the same."""
+    if isinstance(column, Tokens):
+        column = column.ids * column.mask
+    if not isinstance(column, Tensor):
+        raise InputError(f"a column of {type(column).__name__} has no rows to compare")
+    numbers: dict[bytes, int] = {}
+    rows = np.ascontiguousarray(column.numpy().reshape(len(column), -1))
+    digests = (hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows)
+    return torch.tensor([numbers.setdefault(digest, len(numbers)) for digest in digests])
+
+
+def found_within(
+    query: Tensor, candidates: Tensor, same: Tensor, ks: tuple[int, ...], queries: int = 1024
+) -> list[float]:
+    """The share of queries with a right candidate among the first k, for each k.
+
+    Args:
+        query: ``(n, d)``.
+        candidates: ``(n, d)``, candidate i is that of query i.
+        same: ``(n,)`` numbers; every candidate with the query's number is right.
+        ks: lengths of the list.
+        queries: at a time.
+    """
+    hits = torch.zeros(len(ks), dtype=torch.int64)
+    most = min(max(ks), len(candidates))
+    for rows in torch.arange(len(query)).split(queries):
+        top = (query[rows] @ candidates.T).topk(most, dim=1).indices
+        right = same[top] == same[rows, None]
+        hits += torch.stack([right[:, :k].any(1).sum() for k in ks])
+    return [float(value) for value in hits.double() / len(query)]
+
+
+def found_among_few(query: Tensor, candidates: Tensor, same: Tensor, seed: int) -> float | None:
+    """The share of queries whose own candidate beats :data:`WRONG` wrong ones, drawn with replacement.
+
+    None where all candidates count as the same.
+    """
+    order = same.argsort(stable=True)
+    size = same.bincount()[same]
+    if int(size.max()) == len(same):
+        return None
+    start = torch.searchsorted(same[order], same)
+    nth = (Draws(seed, 0, torch.arange(len(same))).uniform(WRONG) * (len(same) - size)[:, None]).long()
+    nth = nth.minimum((len(same) - size - 1)[:, None])
+    wrong = order[nth + torch.where(nth >= start[:, None], size[:, None], 0)]
+    best = (query[:, None] * candidates[wrong]).sum(2).amax(1)
+    return float(((query * candidates).sum(1) > best).double().mean())

@@ -1,0 +1,1 @@
+"""Methods for several modalities of the same samples, one file each."""
