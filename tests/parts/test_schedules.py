@@ -4,7 +4,7 @@ import pytest
 
 from likewise.core.errors import InputError
 from likewise.core.recipe import part_names
-from likewise.parts.schedules import constant, cosine, linear_scale, step
+from likewise.parts.schedules import constant, cosine, exponential, linear_scale, step
 
 
 def test_every_schedule_is_a_part() -> None:
@@ -21,6 +21,12 @@ def test_cosine_is_the_papers() -> None:
     for t in range(21):
         assert f(t, 20, "all") == pytest.approx((1 + math.cos(math.pi * t / 20)) / 2)
     assert cosine(end=0.25)(20, 20, "all") == pytest.approx(0.25)
+
+
+def test_exponential_falls_alike_at_every_step() -> None:
+    f = exponential(end=0.96**20)
+    assert f(0, 1000, "all") == 1
+    assert [f(t, 1000, "all") for t in (50, 500, 1000)] == pytest.approx([0.96, 0.96**10, 0.96**20])
 
 
 @pytest.mark.parametrize("make", [cosine, constant, step])

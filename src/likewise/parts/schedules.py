@@ -46,15 +46,12 @@ def cosine(warmup: float = 0.0, end: float = 0.0, hold: tuple[str, ...] = ()) ->
 
 
 @part("schedule")
-def exponential(end: float = 0.1, warmup: float = 0.0) -> Schedule:
-    """The same factor at every step, so that it has fallen to ``end`` after the last, after a linear warm-up.
-
-    Args:
-        end: factor at the end; ``0.96 ** 20`` for 0.96 every 50 of 1000 epochs.
-        warmup: share of the steps.
+def exponential(end: float = 0.1) -> Schedule:
+    """Every step the same factor below the one before, to reach ``end`` after the last: ``0.96 ** 20`` for 0.96 every
+    50 of 1000 epochs.
     """
-    _check("exponential", warmup=warmup, end=end)
-    return lambda step, steps, group: _ramp(step, warmup * steps) * end ** (step / max(1, steps))
+    _check("exponential", end=end)
+    return lambda step, steps, group: end ** (step / max(1, steps))
 
 
 @part("schedule")
