@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 import hashlib
 import http.server
@@ -179,6 +180,21 @@ def test_through_a_package_manager(tmp_path: Path, own_cache: Path, monkeypatch:
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     assert contents(bring("few")) == FILES
     assert log.read_text() == "pack few@1.0.0"
+    assert os.listdir(own_cache / "sources") == ["few"]
+
+
+def test_a_source_in_several_packages(tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    halves = [dict([item]) for item in FILES.items()]
+    assert len(halves) > 1
+    for number, half in enumerate(halves):
+        tgz(tmp_path / f"part{number}-1.tgz", members("package/data/", half))
+    names = "+".join(f"part{number}" for number in range(len(halves)))
+    few = catalogue.SOURCES["few"]
+    several = dataclasses.replace(few, about=dataclasses.replace(few.about, get=f"npm:{names}"))
+    monkeypatch.setitem(catalogue.SOURCES, "few", several)
+    script(tmp_path / "bin", "npm", f"shutil.copy({str(tmp_path)!r} + '/' + sys.argv[2] + '-1.tgz', '.')")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    assert contents(bring("few")) == FILES
     assert os.listdir(own_cache / "sources") == ["few"]
 
 

@@ -61,6 +61,14 @@ def test_every_metric_states_itself_in_a_line():
             {"forecast_mse": 0.5, "naive_mse": 0.4, "untrained": {"forecast_mse": 0.8}},
             ("bad", "forecast MSE 0.5: no better than repeating the last value (0.4)"),
         ),
+        (
+            {"node_accuracy": 0.7, "node_accuracy_raw": 0.8},
+            ("bad", "node accuracy 0.70: the nodes' own features, without the graph, have 0.80"),
+        ),
+        (
+            {"node_accuracy": 0.85, "node_accuracy_raw": 0.8},
+            ("good", "node accuracy 0.85, where the nodes' own features have 0.80"),
+        ),
         ({"lidar": 1.01}, ("bad", "samples can't be told apart beyond what augmentation changes (LiDAR 1 of 128)")),
     ],
 )

@@ -41,6 +41,7 @@ def read(metrics: Mapping[str, Any], dim: int | None = None) -> list[Reading]:
         *(_over_untrained(name) for name in ("knn", "linear_200", "linear", "r2", *_SHARES)),
         *(_under_untrained(name) for name in _ERRORS),
         _popular,
+        _raw,
         _lidar,
     )
     found = [reading for reader in readers if (reading := reader(metrics, width)) is not None]
@@ -93,6 +94,15 @@ def _popular(metrics: Mapping[str, Any], dim: int) -> Reading | None:
             return Reading("bad", f"recall@{k} {value:.3f}: recommending everybody the most popular has {popular:.3f}")
         return Reading("good", f"recall@{k} {value:.3f}, where the most popular for everybody have {popular:.3f}")
     return None
+
+
+def _raw(metrics: Mapping[str, Any], dim: int) -> Reading | None:
+    value, raw = metrics.get("node_accuracy"), metrics.get("node_accuracy_raw")
+    if value is None or raw is None:
+        return None
+    if value <= raw:
+        return Reading("bad", f"node accuracy {value:.2f}: the nodes' own features, without the graph, have {raw:.2f}")
+    return Reading("good", f"node accuracy {value:.2f}, where the nodes' own features have {raw:.2f}")
 
 
 def _over_untrained(name: str) -> Callable[[Mapping[str, Any], int], Reading | None]:

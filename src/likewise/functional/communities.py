@@ -1,6 +1,6 @@
 """How strong communities of a graph are, and what their strength means for its edges and feature columns.
 
-All of Chen et al., "CSGCL: Community-Strength-Enhanced Graph Contrastive Learning", arXiv:2305.04658, section 4.
+All of Chen et al., "CSGCL: Community-Strength-Enhanced Graph Contrastive Learning", arXiv:2305.04658.
 Edges come in both directions; communities are ``0 .. c - 1``. Everything here is a constant of the graph: computed
 once, in float64, without gradient.
 """

@@ -42,7 +42,7 @@ def node_nt_xent(
         similarity: the path of the reductions. ``tiled`` takes rows and columns in tiles: linear memory in ``n``.
 
     Source: Zhu et al., "Deep Graph Contrastive Representation Learning", arXiv:2006.04131, Eq. 1 and 2; with a bias
-    Chen et al., "CSGCL: Community-Strength-Enhanced Graph Contrastive Learning", arXiv:2305.04658, Eq. 12 and 13.
+    Chen et al., "CSGCL: Community-Strength-Enhanced Graph Contrastive Learning", arXiv:2305.04658.
     """
     scale = 1 / temperature
     drop: tuple[Drop, ...] = (Self(),) if drop_self else ()

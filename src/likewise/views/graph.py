@@ -69,7 +69,7 @@ class _Pair(nn.Module):
 class GraphViews(_Pair):
     """Two views of a graph: each directed edge is left out and each feature column set to 0 with one probability.
 
-    As in GRACE (Zhu et al., arXiv:2006.04131, section 3.2). One column is masked for all nodes at once.
+    As in GRACE (Zhu et al., arXiv:2006.04131). One column is masked for all nodes at once.
 
     Args:
         edge_drop: probability that an edge is left out, of both views.

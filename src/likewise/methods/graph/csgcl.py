@@ -58,7 +58,7 @@ def ramp(epoch: int, *, start: int, most: float, length: int = 100) -> float:
     )
 )
 class CSGCL(Learner):
-    r"""CSGCL (Chen et al., 2023): GRACE's contrast with team-up similarities (section 4.3).
+    r"""CSGCL (Chen et al., 2023): GRACE's contrast with team-up similarities.
 
     .. math:: \ell(a, b)_i = -\log\frac{e^{s'(a_i, b_i)/\tau}}
         {\sum_j e^{s'(a_i, b_j)/\tau} + \sum_{j\ne i} e^{s'(a_i, a_j)/\tau}}, \qquad
