@@ -47,8 +47,10 @@ def cosine(warmup: float = 0.0, end: float = 0.0, hold: tuple[str, ...] = ()) ->
 
 @part("schedule")
 def exponential(end: float = 0.1) -> Schedule:
-    """Every step the same factor below the one before, to reach ``end`` after the last: ``0.96 ** 20`` for 0.96 every
-    50 of 1000 epochs.
+    """Every step the same factor below the one before, so that it has fallen to ``end`` after the last.
+
+    Args:
+        end: ``0.96 ** 20`` for 0.96 every 50 of 1000 epochs.
     """
     _check("exponential", end=end)
     return lambda step, steps, group: end ** (step / max(1, steps))
