@@ -130,7 +130,9 @@ _ALL = (
         lead=True,
     ),
     _spread("node_accuracy_std", "node_accuracy"),
-    _accuracy("node_accuracy_raw", "node accuracy, raw", "the same from the nodes' own features, without the graph", _ZHU),
+    _accuracy(
+        "node_accuracy_raw", "node accuracy, raw", "the same from the nodes' own features, without the graph", _ZHU
+    ),
     _accuracy("few_shot_5", "5-shot", "the same from 5 training rows of each class, mean of 10 draws", _TIAN),
     _accuracy("few_shot_5_centroid", "5-shot centroid", "by the nearest mean direction of those rows", _SIMPLESHOT),
     _accuracy("map", "mAP", "mean average precision of every test row's search among the others", _SONG),
