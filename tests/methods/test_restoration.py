@@ -118,6 +118,17 @@ def test_the_network_starts_as_bicubic_and_takes_pictures_of_any_size(factor):
     assert net(low).shape == (2, 4)
 
 
+def test_a_large_picture_is_restored_in_tiles_without_a_seam():
+    learner = plan("edsr").learner().eval()
+    for p in learner.parameters():
+        torch.nn.init.normal_(p, std=0.2)
+    low = torch.rand(1, 1, 45, 61)
+    with torch.no_grad():
+        whole, tiled = learner.restore(low), learner.restore(low, tile=16)
+    assert 0.05 < whole.mean() < 0.95
+    assert torch.allclose(whole, tiled, atol=1e-5)
+
+
 def test_the_discriminators_widths_and_patches():
     net = HaarPatches(width=4, blocks=7, patches=4, channels=3)
     found = net.features(torch.rand(2, 3, 64, 64), tuple(range(8)))

@@ -19,9 +19,11 @@ VERBS = (
     "search",
     "recommend",
     "decode",
+    "restore",
     "evaluate",
     "compare",
     "claim",
+    "study",
     "new",
     "check",
 )

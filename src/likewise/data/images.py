@@ -1,6 +1,8 @@
 """One picture file -> one square uint8 array, whatever Pillow can make of it."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -44,6 +46,37 @@ def read_image(path: str | Path, size: int, fit: Fit = "crop") -> np.ndarray:
     Raises:
         UnreadableImageError: with the reason.
     """
+    with _opened(path) as image:
+        image.draft(None, (2 * size, 2 * size))  # JPEG only: decodes at 1/2, 1/4 or 1/8, many times faster
+        _refuse_large(image)
+        return to_array(image, size, fit)
+
+
+def read_whole(path: str | Path) -> np.ndarray:
+    """A picture as ``(3, h, w)`` uint8 at its own size, otherwise as :func:`read_image` has it.
+
+    Raises:
+        UnreadableImageError: with the reason.
+    """
+    with _opened(path) as image:
+        _refuse_large(image)
+        if image.getexif().get(_ORIENTATION, 1) != 1:
+            image = ImageOps.exif_transpose(image)
+        image = _resizable(image)
+        if image.mode in ("LA", "RGBA"):
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+        return np.ascontiguousarray(np.asarray(image.convert("RGB"), dtype=np.uint8).transpose(2, 0, 1))
+
+
+def _refuse_large(image: Image.Image) -> None:
+    if image.width * image.height > LARGEST:
+        pixels = f"{image.width * image.height / 1e6:.0f} million pixels"
+        raise UnreadableImageError(f"{pixels}: too large, at most {LARGEST / 1e6:.0f} million")
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Image.Image]:
+    """An open picture; whatever goes wrong with it, here or in the caller's hands, is told as its reason."""
     try:
         if os.path.getsize(path) == 0:
             raise UnreadableImageError("empty file")
@@ -51,11 +84,7 @@ def read_image(path: str | Path, size: int, fit: Fit = "crop") -> np.ndarray:
             if min(image.size) < SMALLEST:
                 width, height = image.size
                 raise UnreadableImageError(f"{width}x{height} pixels: too small, at least {SMALLEST}x{SMALLEST} needed")
-            image.draft(None, (2 * size, 2 * size))  # JPEG only: decodes at 1/2, 1/4 or 1/8, many times faster
-            if image.width * image.height > LARGEST:
-                pixels = f"{image.width * image.height / 1e6:.0f} million pixels"
-                raise UnreadableImageError(f"{pixels}: too large, at most {LARGEST / 1e6:.0f} million")
-            return to_array(image, size, fit)
+            yield image
     except UnreadableImageError:
         raise
     except FileNotFoundError as error:

@@ -32,9 +32,26 @@ class Restorer(Learner):
         """How many times larger a restored picture is."""
         return self.encoder.factor
 
-    def restore(self, low: Tensor) -> Tensor:
-        """Pictures ``(n, c, h, w)`` in 0..1, ``factor`` times larger and in 0..1."""
-        return self.encoder.restore(low).clamp(0, 1)
+    def restore(self, low: Tensor, *, tile: int = 256) -> Tensor:
+        """Pictures ``(n, c, h, w)`` in 0..1, ``factor`` times larger and in 0..1.
+
+        Large ones go through in tiles of ``tile`` pixels with a margin as wide as the network sees, which makes no
+        difference to the result.
+        """
+        height, width = low.shape[2:]
+        if max(height, width) <= tile:
+            return self.encoder.restore(low).clamp(0, 1)
+        margin, factor = self.encoder.reach, self.factor
+        out = low.new_empty(*low.shape[:2], factor * height, factor * width)
+        for top in range(0, height, tile):
+            for left in range(0, width, tile):
+                above, before = min(top, margin), min(left, margin)
+                piece = low[:, :, top - above : top + tile + margin, left - before : left + tile + margin]
+                made = self.encoder.restore(piece)[:, :, factor * above :, factor * before :].clamp(0, 1)
+                rows, columns = (min(tile, side - at) * factor for side, at in ((height, top), (width, left)))
+                y, x = factor * top, factor * left
+                out[:, :, y : y + rows, x : x + columns] = made[:, :, :rows, :columns]
+        return out
 
     def restored(self, batch: Batch) -> Tensor:
         """What the network makes of the small pictures of a batch, not clamped.

@@ -38,6 +38,8 @@ class RunPage:
         samples: what the map and the neighbours show; without, the page has neither.
         default: the method's recipe of that size as JSON, to mark what was changed.
         skipped: how many files could not be read.
+        path: of the folder.
+        pictures: ``pictures.png`` as a data URI, or "".
     """
 
     name: str
@@ -51,6 +53,7 @@ class RunPage:
     default: Mapping[str, Any] | None = None
     skipped: int = 0
     path: str = ""
+    pictures: str = ""
 
     @property
     def method(self) -> str:
@@ -82,7 +85,7 @@ def read_run(
     made = read_json(folder / "recipe.json")
     if made is None or not isinstance(made.get("recipe"), dict):
         raise InputError(f"{folder / 'recipe.json'} is damaged: it is not the JSON of a recipe")
-    skipped = folder / "skipped.txt"
+    skipped, shown = folder / "skipped.txt", folder / "pictures.png"
     return RunPage(
         name=folder.resolve().name,
         made=made,
@@ -95,6 +98,7 @@ def read_run(
         default=default,
         skipped=len(skipped.read_text(encoding="utf-8", errors="replace").splitlines()) if skipped.is_file() else 0,
         path=str(folder),
+        pictures=page.data_uri(shown.read_bytes(), "image/png") if shown.is_file() else "",
     )
 
 
@@ -128,6 +132,7 @@ def render_run(run: RunPage) -> str:
     has: dict[str, Any] = {
         "training": drawn,
         "similarities": pairs,
+        "pictures": run.pictures,
         "map": shown,
         "neighbours": examples,
         "classes": classes,

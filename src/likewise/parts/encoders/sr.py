@@ -68,6 +68,11 @@ class EDSR(nn.Module):
         if self.tail.bias is not None:
             nn.init.zeros_(self.tail.bias)
 
+    @property
+    def reach(self) -> int:
+        """How many pixels of the small picture away a restored pixel still depends on it."""
+        return 2 * len(self.body) + 4
+
     def maps(self, low: Tensor) -> Tensor:
         """Features of every position, ``(n, dim, h, w)``."""
         first = self.head(low - 0.5)
