@@ -297,8 +297,8 @@ def _of_folder(folder: str, said: str) -> dict[str, Any]:
     found: dict[str, dict[str, str]] = {}
     for inner in sorted(Path(folder).iterdir()):
         if inner.is_dir() and not inner.name.startswith("."):
-            files = (f for f in sorted(inner.rglob("*")) if f.is_file() and not f.name.startswith("."))
-            found[inner.name] = {str(f.relative_to(inner).with_suffix("")): str(f.relative_to(folder)) for f in files}
+            held = [f for f in sorted(inner.rglob("*")) if f.is_file() and not f.name.startswith(".")]
+            found[inner.name] = {str(f.relative_to(inner).with_suffix("")): str(f.relative_to(folder)) for f in held}
     found = {name: files for name, files in found.items() if files}
     if not found:
         raise InputError(f"{said!r} has no folders with files: make one for each modality, like photo and caption")

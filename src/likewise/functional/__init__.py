@@ -30,3 +30,5 @@ from likewise.functional.series import information_kept as information_kept
 from likewise.functional.series import local_contrast as local_contrast
 from likewise.functional.series import mask_consistency as mask_consistency
 from likewise.functional.series import mmd as mmd
+from likewise.functional.turns import at_markers as at_markers
+from likewise.functional.turns import reconstruction_nce as reconstruction_nce

@@ -1,5 +1,7 @@
 """Pairwise CLIP: image-text contrast for any number of modalities, a pair at a time."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -56,9 +58,9 @@ class PairwiseCLIP(ModalityLearner):
         """The scale stays between 1 and 100, as CLIP's."""
         self.scale.clamp_()
 
-    def query(self, others: list[Tensor]) -> Tensor:
+    def query(self, others: Sequence[Tensor]) -> Tensor:
         """The sum of the others: a candidate's score is the sum of its cosines with them."""
-        return torch.stack(others).sum(0)
+        return torch.stack(list(others)).sum(0)
 
 
 @recipe(PairwiseCLIP)

@@ -1,5 +1,7 @@
 """Symile: any number of modalities at once, by the inner product of more than two vectors."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -105,7 +107,7 @@ class Symile(ModalityLearner):
         """The next step draws anew."""
         self.taken += 1
 
-    def query(self, others: list[Tensor]) -> Tensor:
+    def query(self, others: Sequence[Tensor]) -> Tensor:
         """The product of the others."""
         return product(others)
 
