@@ -122,7 +122,7 @@ def test_sequences_do_not_meet():
 
 
 def test_repetition_by_hand():
-    words = "a b a b c".split()
+    words = ["a", "b", "a", "b", "c"]
     assert n_grams(words, 2) == (3, 4)  # ab ba ab bc
     assert n_grams(words, 2, variant="code") == (2, 3)  # the last is missed
     found = repetition([words])

@@ -1,0 +1,1 @@
+"""Studies: what happens when a setting changes."""
