@@ -25,13 +25,17 @@ START, END = "<!-- methods: made by tools/build_docs.py --readme -->", "<!-- end
 
 
 def methods_table() -> str:
-    """README's table: every method, its paper, and when to pick it."""
-    lines = ["| method | paper | when to pick it |", "|---|---|---|"]
-    for listing in registry.listings().values():
-        card = listing.card
-        source = listing.path.relative_to(ROOT).as_posix()
-        paper = f"[{card.title}]({paper_link(card.paper)}) ({card.year})"
-        lines.append(f"| [`{card.slug}`]({source}) | {paper} | {card.pick} |")
+    """README's tables, one for each kind of data: every method, its paper, and when to pick it."""
+    listings = registry.listings().values()
+    lines = []
+    for modality in sorted({listing.card.modality for listing in listings}):
+        lines += [f"\n**{modality}**\n", "| method | paper | when to pick it |", "|---|---|---|"]
+        for listing in listings:
+            card = listing.card
+            if card.modality == modality:
+                source = listing.path.relative_to(ROOT).as_posix()
+                paper = f"[{card.title}]({paper_link(card.paper)}) ({card.year})"
+                lines.append(f"| [`{card.slug}`]({source}) | {paper} | {card.pick} |")
     return "\n".join(lines)
 
 
