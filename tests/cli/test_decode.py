@@ -98,7 +98,7 @@ def test_a_study_from_runs_to_a_page(cli, book, tmp_path):
     found = json.loads((tmp_path / "st" / "finding.json").read_text())
     assert {(row["margin"], row["of"]) for row in found["rows"]} >= {(0.0, "model"), (0.5, "contrastive-search")}
     assert len(found["runs"]) == 2
-    assert "likelihood alone: isotropy" in (tmp_path / "st" / "study.html").read_text()
+    assert "Likelihood alone: isotropy" in (tmp_path / "st" / "study.html").read_text()
     before = [(tmp_path / "st" / run / "metrics.json").stat().st_mtime_ns for run in found["runs"]]
     again = cli(*words, "--set", "steps=2", "--out", "st")
     assert again.code == 0, again.err

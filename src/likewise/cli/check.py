@@ -37,5 +37,5 @@ def check(
         typer.echo(report(found, results))
     if not all(result.passed for result in results):
         raise typer.Exit(BROKEN)
-    if not json:
+    if not json and found.card.kind == "learner":
         terminal.line("next", f"likewise train {method}")

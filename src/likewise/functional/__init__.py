@@ -32,3 +32,8 @@ from likewise.functional.series import mask_consistency as mask_consistency
 from likewise.functional.series import mmd as mmd
 from likewise.functional.turns import at_markers as at_markers
 from likewise.functional.turns import reconstruction_nce as reconstruction_nce
+from likewise.functional.text import contrastive_score as contrastive_score
+from likewise.functional.text import next_token_nll as next_token_nll
+from likewise.functional.text import repetition as repetition
+from likewise.functional.text import token_contrast as token_contrast
+from likewise.functional.text import token_similarity as token_similarity

@@ -78,6 +78,7 @@ class Isotropy:
                     means = {kind: fmean(m[name] for m in runs) for kind, name in names.items()}
                     rows.append({"margin": margin, "of": decoder, **means})
         reading = "; ".join([*_of_models(rows), *_of_search(rows)]) + "."
+        reading = reading[:1].upper() + reading[1:]
         return Finding(rows, "margin", ("isotropy", "perplexity", "diversity", "coherence"), reading, series="of")
 
 
