@@ -22,6 +22,15 @@ class Tokens:
 
 
 @dataclass
+class Prompt:
+    """A picture and the tokens that follow it: ``image (n, c, h, w)``, ``ids (n, t)`` int64, ``mask (n, t)`` bool."""
+
+    image: Tensor
+    ids: Tensor
+    mask: Tensor
+
+
+@dataclass
 class Points:
     """Point clouds: ``xyz (n, p, 3)`` and ``features (n, p, c)`` per point."""
 
@@ -62,7 +71,7 @@ class Graph:
         return len(self.x)
 
 
-View = Tensor | Tokens | Points | Ragged | Graph
+View = Tensor | Tokens | Prompt | Points | Ragged | Graph
 V = TypeVar("V", bound=Any)
 
 

@@ -305,7 +305,7 @@ SOURCES: dict[str, Source] = {
                 licence="BSD-3-Clause",
                 size="0.1 MB",
                 serves="three modalities that only fit together",
-                samples=5000,
+                samples=9000,
                 modality="multimodal",
             )
         ),
@@ -319,6 +319,18 @@ SOURCES: dict[str, Source] = {
                 serves="tests of methods for three modalities",
                 samples=5000,
                 modality="multimodal",
+            )
+        ),
+        Source(
+            About(
+                name="drawn-scenes",
+                says="drawn: a shape in a corner, and what is said of its colour, form, place and size",
+                origin="likewise",
+                licence="as likewise",
+                size="0 MB",
+                serves="questions about pictures and their answers",
+                samples=2400,
+                modality="dialogue",
             )
         ),
         Source(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from likewise.core.errors import InputError
 from likewise.core.recipe import Spec, find_part, spec
-from likewise.data import composed, multimodal, sources, triples
+from likewise.data import composed, dialogues, multimodal, scenes, sources, triples
 from likewise.data.arrays import from_arrays
 from likewise.data.catalogue import SOURCES
 from likewise.data.dataset import Dataset
@@ -21,7 +21,7 @@ from likewise.data.readers import Reader, reader, register_reader
 from likewise.data.table import frame_columns, from_columns
 
 # importing the modules registers their parts
-__all__ = ["composed", "from_object", "multimodal", "resolve", "sources", "triples"]
+__all__ = ["composed", "dialogues", "from_object", "multimodal", "resolve", "scenes", "sources", "triples"]
 
 
 def resolve(text: str, modality: str = "image", **settings: Any) -> Spec:

@@ -32,7 +32,7 @@ def xor_triples(num: int = 4000, num_test: int = 1000, bits: int = 1, split_seed
 
 
 @part("data")
-def digit_triples(num: int = 4000, num_test: int = 1000, image_size: int = 16, split_seed: int = 0) -> Dataset:
+def digit_triples(num: int = 8000, num_test: int = 1000, image_size: int = 16, split_seed: int = 0) -> Dataset:
     """Three of scikit-learn's digits: the third is odd where one of the others is odd and the other even.
 
     Which digits are for testing is decided by a hash, so that no picture of a test triple is in a training triple. What

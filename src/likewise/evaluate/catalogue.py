@@ -59,6 +59,7 @@ _HE = "He et al. 2020, arXiv:2002.02126"
 _JK = "Jarvelin and Kekalainen 2002, ACM TOIS 20"
 _SU = "Su et al. 2022, arXiv:2202.06417"
 _SU_COLLIER = "Su and Collier 2023, arXiv:2210.14140"
+_MUCO = "Gu et al. 2026, arXiv:2602.06393"
 _SAPORTA = "Saporta et al. 2024, arXiv:2411.01053"
 _MMHCL = "the code of MMHCL, Xu107/MMHCL"
 
@@ -208,6 +209,16 @@ _ALL = (
     _accuracy("pair_recall_1", "pairs, recall@1", "one modality found first from one other, mean over pairs", ""),
     _accuracy("pair_recall_5", "pairs, recall@5", "the same among the first 5", ""),
     _accuracy("pair_recall_10", "pairs, recall@10", "the same among the first 10", ""),
+    _accuracy(
+        "turn_recall_1",
+        "answers, recall@1",
+        "share of questions about test pictures whose answer is found first among all answers to test questions",
+        _MUCO,
+        lead=True,
+    ),
+    _accuracy("turn_recall_5", "answers, recall@5", "the same among the first 5", _MUCO),
+    _accuracy("turn_recall_10", "answers, recall@10", "the same among the first 10", _MUCO),
+    Metric("turn_chance", "answers by chance", "what guessing would find, to read answers against", share=True),
     Metric("retrieval_chance", "by chance", "what guessing would find, to read retrieval against", share=True),
     Metric("dim", "width", "width of the features"),
     Metric("test_rows", "test rows", "test rows that the metrics were measured on"),

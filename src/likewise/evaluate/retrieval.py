@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -162,3 +162,79 @@ def found_among_few(query: Tensor, candidates: Tensor, same: Tensor, seed: int) 
     wrong = order[nth + torch.where(nth >= start[:, None], size[:, None], 0)]
     best = (query[:, None] * candidates[wrong]).sum(2).amax(1)
     return float(((query * candidates).sum(1) > best).double().mean())
+
+
+@part("measure")
+class Answers(Measure):
+    """Answers to questions about test pictures looked for among all answers to test questions, a turn a sequence.
+
+    Right is any answer of the same words.
+
+    Args:
+        queries: questions at a time; memory is so many times the number of answers.
+    """
+
+    untrained = ("turn_recall_1",)
+    names = (*(f"turn_recall_{k}" for k in KS), "turn_chance")
+
+    def __init__(self, queries: int = 1024) -> None:
+        if queries < 1:
+            raise InputError(f"answers: queries={queries} must be at least 1")
+        self.queries = queries
+
+    def evaluate(
+        self,
+        learner: Learner,
+        views: Views,
+        dataset: Dataset,
+        *,
+        seed: int = 0,
+        what: Collection[str] | None = None,
+        device: torch.device | str | None = None,
+        progress: bool = False,
+    ) -> dict[str, Any]:
+        """Shares of the questions; arguments as for :meth:`Measure.evaluate`."""
+        for name in what or ():
+            if name not in self.names:
+                raise InputError(f"answers are not measured by {name!r}{near(name, self.names)}")
+        found = self._measured(learner, views, dataset, dataset.test_rows, device)
+        return {name: value for name, value in found.items() if what is None or name in what}
+
+    def probe(self, learner: Learner, views: Views, dataset: Dataset, *, rows: int, seed: int) -> dict[str, Any]:
+        """The same for at most ``rows`` test pictures."""
+        index = dataset.test_rows[:rows]
+        return self._measured(learner, views, dataset, index, None) if len(index) else {}
+
+    def _measured(
+        self, learner: Learner, views: Views, dataset: Dataset, index: Tensor, device: torch.device | str | None
+    ) -> dict[str, float]:
+        turns, turn = int(dataset.known.get("turns", 0)), getattr(views, "turn", None)
+        if not turns or turn is None:
+            raise InputError(f"{dataset.name} has no turns of questions and answers")
+        if not len(index):
+            raise InputError(f"{dataset.name} has no test pictures")
+        held: dict[str, list[Tensor]] = {"query": [], "target": []}
+        for number, (role, parts) in itertools.product(range(turns), held.items()):
+            parts.append(extract(learner, _Turn(turn, number), dataset, index, role=role, device=device))
+        query, target = (unit_rows(torch.cat(parts)) for parts in held.values())
+        answer = dataset.take(index)["answer"]
+        assert isinstance(answer, Tokens)
+        same = same_content(Tokens(answer.ids.transpose(0, 1).flatten(0, 1), answer.mask.transpose(0, 1).flatten(0, 1)))
+        found = found_within(query, target, same, KS, self.queries)
+        chance = float((same.bincount().double() / len(same)).square().sum())
+        return {f"turn_recall_{k}": value for k, value in zip(KS, found)} | {"turn_chance": chance}
+
+
+class _Turn:
+    """Views of one turn."""
+
+    def __init__(self, turn: Callable[[dict[str, View], int], dict[str, View]], number: int) -> None:
+        self.turn, self.number = turn, number
+
+    def __call__(self, columns: dict[str, View], draws: Draws) -> dict[str, View]:
+        """As it is evaluated."""
+        return self.plain(columns)
+
+    def plain(self, columns: dict[str, View]) -> dict[str, View]:
+        """Of this turn."""
+        return self.turn(columns, self.number)

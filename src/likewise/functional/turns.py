@@ -44,7 +44,7 @@ def reconstruction_nce(
 
     The terms q1p1, q1p2, q2p1, q2p2 for each query; the loss is their sum. Targets and negatives are everybody's, and
     none is left out.
-    Source: MuCo (CVPR 2026), the second stage of naver-ai/muco.
+    Source: Gu et al., "MuCo", arXiv:2602.06393, the second stage of its code.
     """
     scale, own = 1 / temperature, torch.arange(len(queries[0]), device=queries[0].device)
     terms = []

@@ -4,11 +4,14 @@ import dataclasses
 from typing import Any
 
 from likewise.core.recipe import Recipe, spec
+from likewise.data.scenes import drawn_scenes
 from likewise.data.triples import digit_triples, xor_triples
-from likewise.evaluate.retrieval import Retrieval
+from likewise.evaluate.retrieval import Answers, Retrieval
+from likewise.parts.dialogues import PromptDecoder
 from likewise.parts.optimizers import adamw
-from likewise.parts.schedules import constant, cosine
+from likewise.parts.schedules import constant
 from likewise.parts.towers import Towers
+from likewise.views.dialogues import Turns
 from likewise.views.multimodal import Modalities
 
 _FIELDS = {field.name for field in dataclasses.fields(Recipe)}
@@ -29,12 +32,13 @@ def tiny_towers(method: type, /, **changes: Any) -> Recipe:
 def small_towers(method: type, /, **changes: Any) -> Recipe:
     """Minutes on two cores: triples of digits that only fit together."""
     base = {
-        "encoder": spec(Towers, dim=32, width=64),
+        "encoder": spec(Towers, dim=16, width=64),
         "views": spec(Modalities, shift=1, noise=0.05),
         "data": spec(digit_triples),
-        "schedule": spec(cosine, warmup=0.05),
+        "optimizer": spec(adamw, lr=1e-3, weight_decay=0.01),
+        "schedule": spec(constant),
         "batch": 256,
-        "epochs": 30,
+        "epochs": 15,
     }
     return _recipe(method, base, changes)
 
@@ -51,3 +55,36 @@ def _recipe(method: type, base: dict[str, Any], changes: dict[str, Any]) -> Reci
     of_recipe = {name: value for name, value in base.items() if name in _FIELDS}
     settings = {name: value for name, value in base.items() if name not in _FIELDS}
     return Recipe(spec(method, **settings), **of_recipe).copy()
+
+
+def tiny_dialogues(method: type, /, **changes: Any) -> Recipe:
+    """For tests: ten steps of milliseconds on drawn scenes."""
+    base = {
+        "encoder": spec(PromptDecoder, depth=1, dim=16, heads=2),
+        "data": spec(drawn_scenes, num=48, num_test=12, image_size=8),
+        "batch": 8,
+        "steps": 10,
+    }
+    return _dialogues(method, base, changes)
+
+
+def small_dialogues(method: type, /, **changes: Any) -> Recipe:
+    """A minute on two cores: questions about drawn scenes."""
+    base = {
+        "encoder": spec(PromptDecoder),
+        "data": spec(drawn_scenes),
+        "batch": 32,
+        "steps": 400,
+    }
+    return _dialogues(method, base, changes)
+
+
+def _dialogues(method: type, base: dict[str, Any], changes: dict[str, Any]) -> Recipe:
+    shared = {
+        "views": spec(Turns),
+        "optimizer": spec(adamw, lr=1e-3, weight_decay=0.01),
+        "schedule": spec(constant, warmup=0.05),
+        "measure": spec(Answers),
+        "probe_rows": 100,
+    }
+    return _recipe(method, {**shared, **base}, changes)
