@@ -186,7 +186,7 @@ class Run:
         if k < 1:
             raise InputError(f"k={k}: must be at least 1")
         dataset = self.dataset(index, role)
-        own = _row(dataset, query)
+        own = _row(dataset, query, self.card.modality)
         if own is None:
             wanted = self.dataset(_one(query, dataset, self.card.modality), role)
             if len(wanted) != 1:
@@ -374,9 +374,9 @@ def new_folder(plan: Plan, root: str | Path = "runs") -> Path:
     return folder
 
 
-def _row(dataset: Dataset, query: Any) -> int | None:
-    """Where the item with the key ``query`` stands; a file of that name comes before it."""
-    if not isinstance(query, str) or Path(query).is_file():
+def _row(dataset: Dataset, query: Any, modality: str) -> int | None:
+    """Where the item with the key ``query`` stands; of pictures, a file of that name comes before it."""
+    if not isinstance(query, str) or (modality == "image" and Path(query).is_file()):
         return None
     keys = list(map(str, dataset.keys))
     return keys.index(query) if query in keys else None
