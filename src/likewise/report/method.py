@@ -9,7 +9,14 @@ from likewise.report.card import STATUS, code_link, paper_link, traits
 from likewise.report.ledger import Result
 from likewise.report.page import number, signed
 
-_OWN_DATA = {"image": "~/photos", "text": "sentences.txt", "graph": "edges.csv", "series": "series.csv"}
+_OWN_DATA = {
+    "image": "~/photos",
+    "text": "sentences.txt",
+    "graph": "edges.csv",
+    "series": "series.csv",
+    "multimodal": "animals",
+    "dialogue": "album.jsonl",
+}
 
 
 def method_page(listing: Listing, results: Sequence[Result] = ()) -> str:
