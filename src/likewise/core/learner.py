@@ -52,7 +52,7 @@ class Phase:
         groups: names of the parameter groups it moves; everything else is held still during the phase.
         encode: batch -> embeddings.
         objective: (embeddings, batch, collective) -> step.
-        every: take the turn in one of so many steps.
+        every: take the turn in one of so many steps, the last of them.
     """
 
     name: str

@@ -159,7 +159,8 @@ class Trainer:
 
     def _train_step(self, index: Tensor, columns: dict[str, View], epoch: int) -> Step:
         batch = self._batch(index, columns, epoch)
-        turns = {p.name: self._take_turn(p, batch) for p in self.phases if self.step % p.every == 0}
+        # a turn ends its round of steps, so that steps that are logged see those of every 2, 5 and 10
+        turns = {p.name: self._take_turn(p, batch) for p in self.phases if (self.step + 1) % p.every == 0}
         out = merged(turns)
         done = self._context(out.carry)
         done.step += 1
