@@ -200,7 +200,7 @@ def _judged(
     slug: str, made: Claim, seeds: list[int], settings: list[tuple[str, Any]], out: Path, quiet: bool
 ) -> dict[str, Any]:
     """The claim and what stands beside it, under some settings."""
-    baselines = [made.beats, *(baseline for _, baseline in made.further)]
+    baselines = [made.beats, *(baseline for _, baseline, _ in made.further)]
     if made.under:
         runs = [prepare(made.under, made.data, seed=s, settings=settings) for s in seeds]
         paths = [out / f"{made.under}-seed{plan.seed}" for plan in runs]
@@ -221,12 +221,11 @@ def _judged(
             return compared.values(method, metric)
 
     judged = []
-    for metric, baseline in ((made.metric, made.beats), *made.further):
+    for metric, baseline, times in ((made.metric, made.beats, made.times), *made.further):
         mine, theirs = values(metric, slug), values(metric, baseline)
-        verdict = judge(made.of(metric, slug), mine, theirs)
-        judged.append(
-            {"metric": metric, "baseline": baseline, "values": {"method": mine, "baseline": theirs}} | verdict
-        )
+        verdict = judge(made.of(metric, slug), mine, [times * value for value in theirs])
+        sides = {"values": {"method": mine, "baseline": theirs}}
+        judged.append({"metric": metric, "baseline": baseline, "times": times, **sides, **verdict})
     main = {name: value for name, value in judged[0].items() if name not in ("metric", "baseline")}
     return {"settings": dict(settings), **main, **({"further": judged[1:]} if made.further else {})}
 

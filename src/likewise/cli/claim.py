@@ -75,6 +75,8 @@ def _wanted(methods: list[str], area: str | None) -> list[str]:
 
 
 def _say(record: dict[str, Any]) -> None:
+    from likewise.report.ledger import times
+
     terminal.line("claim", record["says"])
     columns = [str(seed) for seed in record["seeds"]]
     for held in [record, *record["also"]]:
@@ -85,8 +87,9 @@ def _say(record: dict[str, Any]) -> None:
         sides = (("method", record["method"]), ("baseline", record["baseline"]))
         rows = [[name, *(f"{v:.4f}" for v in held["values"][side])] for side, name in sides]
         terminal.table([record["metric"], *(f"seed {c}" for c in columns)], rows)
-        terminal.line("verdict", f"{held['verdict']}: difference {held['difference']:+.4f}{reach}")
+        against = f" from {times(held['times'])}{record['baseline']}" if held["times"] != 1 else ""
+        terminal.line("verdict", f"{held['verdict']}: difference{against} {held['difference']:+.4f}{reach}")
         for more in held.get("further", ()):
             mine, theirs = (", ".join(f"{v:.4f}" for v in more["values"][side]) for side in ("method", "baseline"))
-            said = f"{more['metric']} {mine} against {more['baseline']} {theirs}"
+            said = f"{more['metric']} {mine} against {times(more['times'])}{more['baseline']} {theirs}"
             terminal.line("beside it", f"{said}: {more['verdict']}, difference {more['difference']:+.4f}")

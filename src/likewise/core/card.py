@@ -49,7 +49,8 @@ class Claim:
         seeds: how many seeds at least.
         settings: ``(path, value)`` pairs set in both recipes (the same budget).
         also: other settings under which the pair is run and reported beside it (where the gap should close, say).
-        further: ``(metric, baseline)`` pairs that the same runs are also judged by, and reported beside it.
+        times: the metric is compared with so many times the baseline's (1.03 where less is better: at most 3 % more).
+        further: ``(metric, baseline, times)`` that the same runs are also judged by, and reported beside it.
         under: slug of the learner that a decoder and its baseline both work on; ``metric`` is then measured of each
             (``diversity`` is ``diversity_greedy`` of greedy search).
     """
@@ -61,7 +62,8 @@ class Claim:
     seeds: int = 3
     settings: tuple[tuple[str, object], ...] = ()
     also: tuple[tuple[tuple[str, object], ...], ...] = ()
-    further: tuple[tuple[str, str], ...] = ()
+    times: float = 1.0
+    further: tuple[tuple[str, str, float], ...] = ()
     under: str = ""
 
     def of(self, metric: str, slug: str) -> str:

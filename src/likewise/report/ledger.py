@@ -27,7 +27,7 @@ class Result:
         seeds: one run of each for every seed.
         settings: set in both recipes.
         values: ``{"method": [...], "baseline": [...]}``, the metric by seed, in the order of ``seeds``.
-        difference: mean over seeds of method - baseline.
+        difference: mean over seeds of method - times * baseline.
         interval: 95% confidence interval of the difference, or None with one seed.
         p: of the paired test, or None.
         verdict: ``"holds"``, ``"does not hold"`` or ``"undecided"``.
@@ -36,6 +36,8 @@ class Result:
         date: ``YYYY-MM-DD``.
         command: that runs it again.
         seconds: of all runs together.
+        times: how many times the baseline's metric the method has to beat.
+        further: what the same runs were also judged by: the same names without the runs' own.
     """
 
     method: str
@@ -55,6 +57,13 @@ class Result:
     date: str = ""
     command: str = ""
     seconds: float | None = None
+    times: float = 1.0
+    further: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def against(self) -> str:
+        """What the method has to beat, in words."""
+        return times(self.times) + self.baseline
 
     def mean(self, side: str) -> float:
         """Mean over seeds of ``"method"`` or ``"baseline"``."""
@@ -113,6 +122,11 @@ def judge(metric: str, method: Sequence[float], baseline: Sequence[float]) -> di
     return {"difference": found.mean, "interval": interval, "p": found.p, "verdict": verdict}
 
 
+def times(factor: float) -> str:
+    """``"3 times "`` in front of a baseline's name; nothing for once."""
+    return "" if factor == 1 else f"{factor:g} times "
+
+
 def tally(results: Sequence[Result]) -> str:
     """``"3 claims: 2 holding, 0 not holding, 1 undecided"``."""
     counts = {verdict: sum(r.verdict == verdict for r in results) for verdict in VERDICTS}
@@ -141,15 +155,17 @@ def markdown(results: Sequence[Result]) -> str:
         "|---|---|---|--:|--:|--:|---|",
     ]
     for r in results:
-        cells = [f"[`{r.method}`](#{_anchor(r)})", f"`{r.baseline}`", f"{r.data}, {r.metric}"]
+        cells = [f"[`{r.method}`](#{_anchor(r)})", f"{times(r.times)}`{r.baseline}`", f"{r.data}, {r.metric}"]
         cells += [page.number(r.mean("method")), page.number(r.mean("baseline")), _difference(r), f"**{r.verdict}**"]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     for r in results:
-        lines += ["", f'<a id="{_anchor(r)}"></a>', "", f"## {r.method} against {r.baseline}", "", f"> {r.says}", ""]
+        lines += ["", f'<a id="{_anchor(r)}"></a>', "", f"## {r.method} against {r.against}", "", f"> {r.says}", ""]
         lines += [f"**{r.verdict.capitalize()}**: {r.metric} on {r.data} differs by {_difference(r)}{_p(r)}.", ""]
         lines += ["| seed | " + " | ".join(map(str, r.seeds)) + " |", "|---|" + "--:|" * len(r.seeds)]
         for side, name in (("method", r.method), ("baseline", r.baseline)):
             lines.append(f"| `{name}` | " + " | ".join(page.number(v) for v in r.values[side]) + " |")
+        for more in r.further:
+            lines += ["", f"Beside it: {_beside(more)}."]
         if r.settings:
             lines += ["", "Set in both: " + ", ".join(f"`{k}={v}`" for k, v in r.settings.items()) + "."]
         if r.command:
@@ -160,7 +176,16 @@ def markdown(results: Sequence[Result]) -> str:
 
 def write_ledger(path: Path, results: Sequence[Result]) -> Path:
     """The ledger as a page of its own."""
-    rows = [{"result": r, "difference": _difference(r), "p": _p(r), "where": _where(r)} for r in results]
+    rows = [
+        {
+            "result": r,
+            "difference": _difference(r),
+            "p": _p(r),
+            "where": _where(r),
+            "beside": list(map(_beside, r.further)),
+        }
+        for r in results
+    ]
     level = {"holds": "good", "does not hold": "bad", "undecided": "warn"}
     data = {"dots": [_dots(r) for r in results]}
     text = page.render(
@@ -176,6 +201,14 @@ def _dots(r: Result) -> dict[str, Any]:
         for i, (side, name) in enumerate(sides)
     ]
     return charts.dots(f"{r.metric} on {r.data}", rows)
+
+
+def _beside(more: Mapping[str, Any]) -> str:
+    """What else the runs were judged by, in a line."""
+    mine, theirs = (", ".join(page.number(v) for v in more["values"][side]) for side in ("method", "baseline"))
+    return (
+        f"{more['metric']} {mine} against {times(more.get('times', 1))}{more['baseline']} ({theirs}): {more['verdict']}"
+    )
 
 
 def _anchor(r: Result) -> str:

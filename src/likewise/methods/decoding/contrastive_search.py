@@ -28,12 +28,14 @@ from likewise.functional.text import contrastive_score
         code="yxuansu/SimCTG (MIT)",
         oracle="simctg.npz",
         claim=Claim(
-            says="Under one language model, contrastive search repeats itself less than greedy search",
+            says="Under one language model, contrastive search is at least three times as diverse as greedy search, "
+            "and more coherent than nucleus sampling",
             data="king-james",
             metric="diversity",
             beats="greedy",
             under="simctg",
-            further=(("coherence", "nucleus"), ("coherence", "greedy")),
+            times=3.0,
+            further=(("coherence", "nucleus", 1.0),),
         ),
         deviations=(
             "Of candidates with exactly equal scores the one with the smaller number in the vocabulary is taken, not "

@@ -65,13 +65,14 @@ def claim_can_be_checked(subject: Subject) -> None:
     """The claim names a metric, a baseline and settings that exist."""
     claim = subject.card.claim
     assert claim is not None
-    judged = ((claim.metric, claim.beats), *claim.further)
-    for name in [claim.of(m, slug) for m, baseline in judged for slug in (subject.card.slug, baseline)]:
+    judged = ((claim.metric, claim.beats, claim.times), *claim.further)
+    expect(all(times > 0 for *_, times in judged), "a claim compares with 0 times or less of the baseline's metric")
+    for name in [claim.of(m, slug) for m, baseline, _ in judged for slug in (subject.card.slug, baseline)]:
         expect(name in METRICS, f"the claim's metric {name!r} is no metric")
     expect(claim.seeds >= 3, f"{claim.seeds} seeds show nothing; at least 3")
     expect(claim.beats != subject.card.slug, "the claim compares the method with itself")
     try:
-        baselines = [registry.load(baseline) for _, baseline in judged]
+        baselines = [registry.load(baseline) for _, baseline, _ in judged]
         for method in [registry.load(claim.under)] if claim.under else [subject.method, *baselines]:
             recipe = method.recipe("small").copy()
             for path, value in claim.settings:
