@@ -182,6 +182,7 @@ def write_ledger(path: Path, results: Sequence[Result]) -> Path:
             "difference": _difference(r),
             "p": _p(r),
             "where": _where(r),
+            "factor": times(r.times),
             "beside": list(map(_beside, r.further)),
         }
         for r in results
