@@ -25,7 +25,9 @@ from likewise.evaluate.index import Index
 from likewise.parts.generation import Writer
 from likewise.parts.generation import decoder as make_decoder
 from likewise.parts.language import LanguageLearner
+from likewise.train import agent as agents
 from likewise.train import checkpoint
+from likewise.train.agent import AgentPlan
 from likewise.train.events import read_events, read_json, read_status
 from likewise.train.plan import Plan
 from likewise.train.plan import prepare as _prepare
@@ -309,6 +311,32 @@ def prepare(
     return _prepare(registry.load(method), data=data, size=size, seed=seed, settings=settings)
 
 
+def prepare_agent(
+    method: str,
+    data: Any = None,
+    *,
+    size: str = "small",
+    seed: int = 0,
+    settings: Sequence[tuple[str, Any]] = (),
+) -> AgentPlan:
+    """What an agent would run in an environment; :func:`likewise.train.agent.run` then runs it in a folder."""
+    outside = ":" in method or method.endswith(".py")
+    found = registry.load_file(method) if outside else registry.load(method)
+    return agents.prepare(found, data=data, size=size, seed=seed, settings=settings, source=method if outside else "")
+
+
+def write_report(path: str | Path) -> Path:
+    """Write the page of a run of any kind; where it is."""
+    folder = Path(path)
+    slug = str((read_json(folder / "recipe.json") or {}).get("method", ""))
+    found = registry.listings().get(slug)
+    if found is not None and found.card.kind == "agent":
+        from likewise.report.run import write_run_report
+
+        return write_run_report(folder, card=found.card)
+    return Run(folder).report()
+
+
 def fit(
     data: Any = None,
     method: str = "dcl",
@@ -364,7 +392,7 @@ def runs(folder: str | Path = "runs") -> list[Run]:
     return out
 
 
-def new_folder(plan: Plan, root: str | Path = "runs") -> Path:
+def new_folder(plan: Plan | AgentPlan, root: str | Path = "runs") -> Path:
     """A folder that is not there yet, named after method and data."""
     data = re.sub(r"[^\w-]+", "-", Path(plan.dataset.name).name).strip("-").lower() or "data"
     stem = Path(root) / f"{plan.card.slug}-{data}"

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from likewise.api import Run, prepare
+from likewise.api import Run, prepare, prepare_agent, write_report
 from likewise.core import registry
 from likewise.core.card import Claim
 from likewise.core.errors import InputError
 from likewise.evaluate.catalogue import METRICS
 from likewise.report.comparison import ComparisonPage, Row, read_entry, write_comparison
 from likewise.report.ledger import judge
+from likewise.train.agent import AgentPlan
+from likewise.train.agent import run as run_agent
 from likewise.train.display import make_display
 from likewise.train.plan import Plan, environment
 from likewise.train.run import train
@@ -106,10 +108,11 @@ def compare(
     if metric is not None and metric not in METRICS:
         raise InputError(f"unknown metric {metric!r}: there are {', '.join(METRICS)}")
     folder = Path(out)
-    plans: dict[str, list[Plan]] = {}
+    plans: dict[str, list[Plan | AgentPlan]] = {}
     for method in dict.fromkeys(methods):
         # the same data for all: the first method's, where none is given
-        plans[method] = [prepare(method, data, size=size, seed=s, settings=settings) for s in chosen]
+        plan_one = prepare_agent if _acts(method) else prepare
+        plans[method] = [plan_one(method, data, size=size, seed=s, settings=settings) for s in chosen]
         if data is None:
             data = plans[method][0].recipe.data
     named = {method: Path(method.partition(":")[0]).stem for method in plans}
@@ -120,7 +123,7 @@ def compare(
             display.note(f"run {i * len(chosen) + j + 1}/{total}  {method}, seed {plan.seed}")
             _one(plan, path, quiet)
             if pages and not (path / "report.html").exists():
-                Run(path).report()
+                write_report(path)
     first = next(iter(plans.values()))[0]
     table = ComparisonPage(
         [read_entry(path, folder) for paths in runs.values() for path in paths],
@@ -137,7 +140,12 @@ def compare(
 
 
 def _command(
-    methods: Sequence[str], plan: Plan, seeds: int, size: str, settings: Sequence[tuple[str, Any]], out: Path
+    methods: Sequence[str],
+    plan: Plan | AgentPlan,
+    seeds: int,
+    size: str,
+    settings: Sequence[tuple[str, Any]],
+    out: Path,
 ) -> str:
     held = plan.recipe.data
     data = str(held.settings.get("path") or held.settings.get("name") or held.name)
@@ -230,8 +238,17 @@ def _judged(
     return {"settings": dict(settings), **main, **({"further": judged[1:]} if made.further else {})}
 
 
-def _one(plan: Plan, folder: Path, quiet: bool) -> None:
+def _acts(method: str) -> bool:
+    """Whether a method is an agent; one from a file is not."""
+    found = registry.listings().get(method)
+    return found is not None and found.card.kind == "agent"
+
+
+def _one(plan: Plan | AgentPlan, folder: Path, quiet: bool) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(plan, AgentPlan):
+        run_agent(plan, folder, resume=True, quiet=quiet)
+        return
     if plan.recipe.data.name == "in-memory":
         train(plan, folder, resume=True, quiet=quiet)
         return

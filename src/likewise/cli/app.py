@@ -13,6 +13,7 @@ VERBS = (
     "show",
     "data",
     "train",
+    "run",
     "runs",
     "report",
     "embed",

@@ -22,9 +22,9 @@ def report(
       likewise report runs/photos
       likewise report runs/*
     """
-    from likewise.api import Run
+    from likewise.api import write_report
 
-    pages = {str(path): held.report() for path, held in [(path, Run(path)) for path in runs]}
+    pages = {str(path): write_report(path) for path in runs}
     if json:
         terminal.emit({"pages": pages})
         return

@@ -11,9 +11,12 @@ import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union
 
 from likewise.core.errors import InputError, near
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -132,7 +135,77 @@ class Stage:
 
 
 @dataclass
-class Recipe:
+class Settings:
+    """What every kind of run is made of, as a tree that can be changed, saved and read back.
+
+    Attributes:
+        learner: the method and its parts.
+        data: what it learns from.
+    """
+
+    learner: Spec
+    data: Spec
+
+    def set(self, path: str, value: Any) -> None:
+        """Set ``path`` (``batch``, ``learner.encoder.dim``, or short ``temperature`` for the learner's own).
+
+        A string is read as the type the setting has; a part is named (``learner.encoder=resnet18``).
+        """
+        head, _, rest = path.partition(".")
+        names = [f.name for f in dataclasses.fields(self)]
+        if head not in names and head in _parameters(self.learner.make):
+            self.set(f"learner.{path}", value)
+            return
+        if head not in names:
+            raise InputError(f"unknown setting {path!r}{near(head, [*names, *_parameters(self.learner.make)])}")
+        if rest:
+            target = getattr(self, head)
+            if not isinstance(target, Spec):
+                raise InputError(f"setting {head!r} has no parts, so {path!r} can't be set")
+            _put(target, rest, value, path)
+            return
+        hints = typing.get_type_hints(type(self))
+        kind = head if Spec in (hints[head], *typing.get_args(hints[head])) else None
+        setattr(self, head, _convert(hints[head], value, path, kind, getattr(self, head)))
+
+    def copy(self) -> "Self":
+        """The same; its settings can be changed without changing this one's."""
+        changes = {f.name: _map_specs(getattr(self, f.name), _copy_spec) for f in dataclasses.fields(self)}
+        return dataclasses.replace(self, **changes)
+
+    def resolve(self, **facts: Any) -> "Self":
+        """Every default and fact written out."""
+        out = self.copy()
+        for f in dataclasses.fields(out):
+            setattr(out, f.name, _map_specs(getattr(out, f.name), lambda s: s.resolve(**facts)))
+        return out
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a JSON file; :meth:`from_json` reads them back."""
+        return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Self":
+        """Settings from :meth:`to_json`'s values. Only registered parts can be named."""
+        return cls(**cls._read(values))
+
+    @classmethod
+    def _read(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        unknown = set(values) - {f.name for f in dataclasses.fields(cls)}
+        if unknown:
+            raise InputError(f"recipe has unknown settings {sorted(unknown)}: was it written by a newer version?")
+        hints = typing.get_type_hints(cls)
+        plain = {name: _unplain(value) for name, value in values.items() if name != "stages"}
+        return {name: _convert(hints[name], value, name, None, None) for name, value in plain.items()}
+
+    def walk(self) -> Iterator[tuple[str, Any]]:
+        """``(path, value)`` of every setting, specs by name before their settings."""
+        for f in dataclasses.fields(self):
+            yield from _walk(f.name, getattr(self, f.name))
+
+
+@dataclass
+class Recipe(Settings):
     """Everything that decides a training run, apart from the seed and the machine.
 
     Attributes:
@@ -158,8 +231,6 @@ class Recipe:
         stages: what to train in turn; none: one stage with these settings.
     """
 
-    learner: Spec
-    data: Spec
     views: Spec
     optimizer: Spec
     schedule: Spec
@@ -178,33 +249,6 @@ class Recipe:
     save_every: float = 30.0
     stages: tuple[Stage, ...] = field(default_factory=tuple)
 
-    def set(self, path: str, value: Any) -> None:
-        """Set ``path`` (``batch``, ``learner.encoder.dim``, or short ``temperature`` for the learner's own).
-
-        A string is read as the type the setting has; a part is named (``learner.encoder=resnet18``).
-        """
-        head, _, rest = path.partition(".")
-        names = [f.name for f in dataclasses.fields(self)]
-        if head not in names and head in _parameters(self.learner.make):
-            self.set(f"learner.{path}", value)
-            return
-        if head not in names:
-            raise InputError(f"unknown setting {path!r}{near(head, [*names, *_parameters(self.learner.make)])}")
-        if rest:
-            target = getattr(self, head)
-            if not isinstance(target, Spec):
-                raise InputError(f"setting {head!r} has no parts, so {path!r} can't be set")
-            _put(target, rest, value, path)
-            return
-        hints = typing.get_type_hints(type(self))
-        kind = head if Spec in (hints[head], *typing.get_args(hints[head])) else None
-        setattr(self, head, _convert(hints[head], value, path, kind, getattr(self, head)))
-
-    def copy(self) -> "Recipe":
-        """A recipe whose settings can be changed without changing this one."""
-        changes = {f.name: _map_specs(getattr(self, f.name), _copy_spec) for f in dataclasses.fields(self)}
-        return dataclasses.replace(self, **changes)
-
     def for_stage(self, stage: Stage) -> "Recipe":
         """This recipe with a stage's settings."""
         out = self.copy()
@@ -213,35 +257,14 @@ class Recipe:
             out.set(path, value)
         return out
 
-    def resolve(self, **facts: Any) -> "Recipe":
-        """Every default and fact written out."""
-        out = self.copy()
-        for f in dataclasses.fields(out):
-            setattr(out, f.name, _map_specs(getattr(out, f.name), lambda s: s.resolve(**facts)))
-        return out
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for a JSON file; :meth:`from_json` reads them back."""
-        return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
-
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Recipe":
+    def from_json(cls, values: Mapping[str, Any]) -> "Self":
         """A recipe from :meth:`to_json`'s values. Only registered parts can be named."""
-        known = {f.name for f in dataclasses.fields(cls)}
-        unknown = set(values) - known
-        if unknown:
-            raise InputError(f"recipe has unknown settings {sorted(unknown)}: was it written by a newer version?")
-        hints = typing.get_type_hints(cls)
-        plain = {name: _unplain(value) for name, value in values.items() if name != "stages"}
-        out = {name: _convert(hints[name], value, name, None, None) for name, value in plain.items()}
-        stages = values.get("stages", ())
-        out["stages"] = tuple(Stage(s["name"], tuple((p, _unplain(v)) for p, v in s["settings"])) for s in stages)
+        out = cls._read(values)
+        out["stages"] = tuple(
+            Stage(s["name"], tuple((p, _unplain(v)) for p, v in s["settings"])) for s in values.get("stages", ())
+        )
         return cls(**out)
-
-    def walk(self) -> Iterator[tuple[str, Any]]:
-        """``(path, value)`` of every setting, specs by name before their settings."""
-        for f in dataclasses.fields(self):
-            yield from _walk(f.name, getattr(self, f.name))
 
 
 def _parameters(make: Callable[..., Any]) -> dict[str, inspect.Parameter]:

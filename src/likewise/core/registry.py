@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 
 from likewise.core.card import Card, Claim, Traits
 from likewise.core.errors import InputError, near
-from likewise.core.recipe import Recipe, part
+from likewise.core.recipe import Recipe, Settings, part
 
 C = TypeVar("C", bound=type)
+R = TypeVar("R", bound=Callable[[], Settings])
 ENTRY_POINTS = "likewise.methods"
 """Group of entry points by which an outside package names the modules of its methods."""
 
@@ -33,17 +34,18 @@ class Listing:
 
 @dataclass
 class Method:
-    """A loaded method: its card, its class and its recipes by size."""
+    """A loaded method: its card, its class and its recipes by size (an agent's are courses)."""
 
     card: Card
     cls: type
-    recipes: dict[str, Callable[[], Recipe]] = field(default_factory=dict)
+    recipes: dict[str, Callable[[], Any]] = field(default_factory=dict)
 
     def recipe(self, size: str = "small") -> Recipe:
         """A fresh recipe of that size."""
         if size not in self.recipes:
             raise InputError(f"{self.card.slug} has no recipe of size {size!r}{near(size, self.recipes)}")
-        return self.recipes[size]()
+        out: Recipe = self.recipes[size]()
+        return out
 
 
 _methods: dict[str, Method] = {}
@@ -64,10 +66,10 @@ def register(card: Card) -> Callable[[C], C]:
     return add
 
 
-def recipe(cls: type) -> Callable[[Callable[[], Recipe]], Callable[[], Recipe]]:
+def recipe(cls: type) -> Callable[[R], R]:
     """Register the decorated function as a recipe of ``cls``; the last word of its name is the size."""
 
-    def add(function: Callable[[], Recipe]) -> Callable[[], Recipe]:
+    def add(function: R) -> R:
         size = function.__name__.rsplit("_", 1)[-1]
         _methods[cls.card.slug].recipes[size] = function  # type: ignore[attr-defined]
         return function

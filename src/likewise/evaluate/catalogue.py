@@ -55,6 +55,7 @@ _ETHAYARAJH = "Ethayarajh 2019, arXiv:1909.00512"
 _ZHU = "Zhu et al. 2020, arXiv:2006.04131"
 _LIU = "Wang and Liu 2021, arXiv:2012.09740"
 _WANG = "Wang et al. 2004, IEEE Transactions on Image Processing 13"
+_QIU = "Qiu et al. 2022, arXiv:2207.14800"
 _HE = "He et al. 2020, arXiv:2002.02126"
 _JK = "Jarvelin and Kekalainen 2002, ACM TOIS 20"
 _SU = "Su et al. 2022, arXiv:2202.06417"
@@ -166,6 +167,12 @@ _ALL = (
     ),
     Metric("detail_error_bicubic", "detail error, bicubic", "the same of bicubic enlargement", "lower"),
     Metric("detail", "detail", "energy of restored fine detail by that of the true pictures: below 1 too smooth"),
+    Metric("regret", "regret", "what the best policy collects more, mean over episodes", "lower", _QIU, lead=True),
+    Metric("final_regret", "regret, at last", "the same over the last tenth of the episodes", "lower", _QIU),
+    Metric("collected", "collected", "rewards of an episode, mean over episodes", "higher"),
+    Metric("best_return", "best return", "rewards of an episode by the best policy, on average"),
+    Metric("model_error", "model error", "total variation of believed next states, mean of steps taken", "lower", _QIU),
+    Metric("episodes", "episodes", "episodes that were played"),
     Metric("effective_rank", "effective rank", "directions in use (RankMe), 1 when collapsed", "higher", _GARRIDO),
     Metric("lidar", "LiDAR", "directions that tell samples apart beyond what augmentation changes", "higher", _THILAK),
     Metric("alignment", "alignment", "squared distance of two views of a sample: 0 same, 2 unrelated", "lower", _ISOLA),

@@ -103,6 +103,11 @@ class Plan:
     def from_json(cls, held: Mapping[str, Any], where: str = "recipe") -> "Plan":
         """A plan from :meth:`to_json`'s values; ``where`` names them in errors."""
         method = registry.load_file(held["source"]) if held.get("source") else registry.load(held["method"])
+        if method.card.kind == "agent":
+            raise InputError(
+                f"{where}: {method.card.slug} is an agent, and its run has nothing to embed, search or evaluate: "
+                "likewise report shows it"
+            )
         import_parts()
         try:
             recipe = Recipe.from_json(held["recipe"])

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -14,6 +14,19 @@ from likewise.train.events import EventLog, Heartbeat, Stopped, read_json, read_
 from likewise.train.plan import Plan, environment
 from likewise.train.runtime import LocalRuntime, make_runtime
 from likewise.train.trainer import Trainer
+
+
+class Planned(Protocol):
+    """What a run folder is opened for: a :class:`Plan`, or an agent's."""
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``recipe.json`` holds."""
+        ...
+
+    @property
+    def dataset(self) -> Any:
+        """The data or the environment."""
+        ...
 
 
 def train(
@@ -73,12 +86,13 @@ def _work(
         if first:
             state = "interrupted" if isinstance(error, Stopped | KeyboardInterrupt) else "failed"
             message = str(error) or type(error).__name__
-            _leave(beat, log, state, message)
+            leave(beat, log, state, message)
         raise
     runtime.comm.barrier()
 
 
-def _leave(beat: Heartbeat, log: EventLog, state: str, message: str) -> None:
+def leave(beat: Heartbeat, log: EventLog, state: str, message: str) -> None:
+    """Write down how a run ended that did not finish."""
     try:
         log.write(state, step=int(beat.fields.get("step", 0)), message=message)
         beat.end(state, message)
@@ -97,7 +111,7 @@ def _measure(plan: Plan, learner: Learner, runtime: LocalRuntime, folder: Path) 
     return out
 
 
-def open_folder(plan: Plan, folder: Path, resume: bool) -> None:
+def open_folder(plan: Planned, folder: Path, resume: bool) -> None:
     """Make the run folder and write down what will run, or refuse a folder that holds something else."""
     recipe = folder / "recipe.json"
     if folder.exists() and not folder.is_dir():
@@ -114,7 +128,7 @@ def open_folder(plan: Plan, folder: Path, resume: bool) -> None:
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
         write_json(recipe, plan.to_json())
         write_json(folder / "environment.json", environment(sys.argv))
-        lines = [f"{path}\t{reason}\n" for path, reason in plan.dataset.skipped]
+        lines = [f"{path}\t{reason}\n" for path, reason in getattr(plan.dataset, "skipped", ())]
         if lines:
             (folder / "skipped.txt").write_text("".join(lines), encoding="utf-8")
     except OSError as error:
@@ -127,7 +141,7 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
     return {path: list(value) if isinstance(value, tuple) else value}
 
 
-def _difference(plan: Plan, folder: Path) -> str:
+def _difference(plan: Planned, folder: Path) -> str:
     mine, held = _flat(plan.to_json()), _flat(read_json(folder / "recipe.json") or {})
     for path in [*mine, *held]:
         if path != "version" and mine.get(path) != held.get(path):
@@ -137,7 +151,7 @@ def _difference(plan: Plan, folder: Path) -> str:
     return ""
 
 
-def _same(plan: Plan, folder: Path) -> bool:
+def _same(plan: Planned, folder: Path) -> bool:
     return read_json(folder / "recipe.json") is not None and not _difference(plan, folder)
 
 

@@ -1,0 +1,1 @@
+"""Methods that act and learn from what comes of it."""
