@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from likewise.core.errors import InputError
-from likewise.data.modality import tokens_of
+from likewise.core.tokens import pieces_of
 from likewise.data.resolve import from_object
 
 TINY = ["--size", "tiny", "--set", "steps=3", "--set", "probe_every=0", "--quiet"]
@@ -115,7 +115,7 @@ def test_vectors_are_standardised_by_the_training_part():
 
 
 def test_tokens_need_no_vocabulary():
-    one, two = tokens_of(["red Fox"]), tokens_of(["a much longer text about a red fox", "red fox", ""])
+    one, two = pieces_of(["red Fox"]), pieces_of(["a much longer text about a red fox", "red fox", ""])
     assert one.ids[0].tolist() == two.ids[1][two.mask[1]].tolist()
     assert not two.mask[2].any()
     assert one.ids.max() < 4096

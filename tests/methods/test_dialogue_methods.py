@@ -10,7 +10,7 @@ from likewise.core.comm import Collective
 from likewise.core.draws import Draws
 from likewise.core.errors import InputError
 from likewise.core.registry import load
-from likewise.data.dialogues import ASSISTANT, EMBED, MASK, USER, words_of
+from likewise.core.tokens import ASSISTANT, EMBED, MASK, USER, words_of
 from likewise.data.scenes import drawn_scenes
 from likewise.functional import at_markers, reconstruction_nce
 from likewise.similarity import unit_rows

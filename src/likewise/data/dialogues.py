@@ -6,32 +6,21 @@ picture. Words are hashed, so that no vocabulary has to be kept.
 
 import json
 import os
-import re
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
-from likewise.core.batch import Tokens, View
+from likewise.core.batch import View
 from likewise.core.errors import InputError
 from likewise.core.recipe import part
+from likewise.core.tokens import words_of
 from likewise.data.arrays import to_images
 from likewise.data.catalogue import About
 from likewise.data.dataset import Dataset, split_by_key
 from likewise.data.decode import decode
 from likewise.data.readers import Reader, register_reader
-
-PAD, USER, ASSISTANT, EMBED, MASK = range(5)
-"""Tokens that no text has: ``<pad>``, the turns' beginnings, ``<emb>`` where a sequence is read, ``<mask>``."""
-NUM_TOKENS = 2048
-"""How many there are, those included."""
-LONGEST = 64
-"""Words of a question or answer that are used."""
-_WORDS = re.compile(r"\w+|[^\w\s]")
 
 Turn = tuple[str, str]
 
@@ -122,22 +111,6 @@ def of_turns(
     return Dataset(name, columns, keys, test, about=about, skipped=skipped, root=root, known={"turns": count})
 
 
-def words_of(texts: Sequence[Sequence[str]]) -> Tokens:
-    """Hashed words of ``n`` times ``k`` texts, ``(n, k, t)``."""
-    first = MASK + 1
-    rows = [
-        [[first + zlib.crc32(w.encode()) % (NUM_TOKENS - first) for w in _WORDS.findall(text.lower())] for text in each]
-        for each in texts
-    ]
-    length = min(LONGEST, max((len(words) for row in rows for words in row), default=1))
-    ids = np.zeros((len(rows), len(rows[0]), length), np.int64)
-    for i, row in enumerate(rows):
-        for k, words in enumerate(row):
-            ids[i, k, : len(words[:length])] = words[:length]
-    held = torch.from_numpy(ids)
-    return Tokens(held, held != PAD)
-
-
 def _of_records(
     name: str, records: Sequence[tuple[str, Any]], root: str, image_size: int, test_share: float
 ) -> Dataset:
@@ -165,7 +138,7 @@ def _turns(held: Any, where: str) -> list[Turn]:
         pair = (turn.get("question"), turn.get("answer")) if isinstance(turn, Mapping) else turn
         if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(isinstance(t, str) for t in pair):
             raise InputError(f"{where}: turn {number} is no pair of a question and an answer")
-        if not all(_WORDS.search(text) for text in pair):
+        if not all(text.strip() for text in pair):
             raise InputError(f"{where}: turn {number} has an empty question or answer")
         out.append((pair[0], pair[1]))
     if not out:

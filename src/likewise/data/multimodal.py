@@ -2,7 +2,7 @@
 
 Every modality is a column under its own name: images uint8 ``(n, c, h, h)``, vectors float32 ``(n, f)``, texts
 :class:`likewise.core.batch.Tokens`. What parts need to know of them is in ``known``: ``modalities`` (see
-:class:`likewise.data.modality.Modality`), and ``center`` and ``spread`` of the vectors' features in the training part.
+:class:`likewise.core.modality.Modality`), and ``center`` and ``spread`` of the vectors' features in the training part.
 ``shared["answers"]`` may say which values of a modality count as the same, ``(n,)`` numbers by name.
 """
 
@@ -19,14 +19,15 @@ from torch import Tensor
 
 from likewise.core.batch import Tokens, View, rows
 from likewise.core.errors import InputError
+from likewise.core.modality import Modality
 from likewise.core.recipe import part
+from likewise.core.tokens import NUM_PIECES, pieces_of
 from likewise.data.arrays import load_numpy, member, to_images
 from likewise.data.catalogue import About
 from likewise.data.dataset import Dataset, split_by_key
 from likewise.data.decode import decode
 from likewise.data.images import SUFFIXES
 from likewise.data.labels import encode, held_out
-from likewise.data.modality import TOKENS, Modality, tokens_of
 from likewise.data.readers import Reader, register_reader
 from likewise.data.table import LABELS, SPLITS, frame_columns, read_columns
 
@@ -171,7 +172,7 @@ class _Column:
 
     def modality(self, name: str) -> Modality:
         if isinstance(self.values, Tokens):
-            return Modality(name, "text", (TOKENS,))
+            return Modality(name, "text", (NUM_PIECES,))
         assert isinstance(self.values, Tensor)
         return Modality(name, self.kind, tuple(self.values.shape[1:]))
 
@@ -210,9 +211,9 @@ def _of_texts(texts: list[str], where: str, root: str, image_size: int) -> _Colu
         arrays = [_array(os.path.join(root, text), where) for text in texts]
         return _Column("vector", _vectors(_stacked(arrays, where), where))
     if suffixes == {".txt"}:
-        return _Column("text", tokens_of([_text(os.path.join(root, text), where) for text in texts]))
+        return _Column("text", pieces_of([_text(os.path.join(root, text), where) for text in texts]))
     numbers = _numbers_if_all(texts)
-    return _Column("text", tokens_of(texts)) if numbers is texts else _Column("vector", _vectors(numbers, where))
+    return _Column("text", pieces_of(texts)) if numbers is texts else _Column("vector", _vectors(numbers, where))
 
 
 def _numbers_if_all(cells: Any) -> Any:

@@ -9,7 +9,7 @@ from likewise.core.batch import Batch, Prompt, View
 from likewise.core.errors import InputError
 from likewise.core.learner import Embeddings, Learner
 from likewise.core.recipe import FROM_DATA, part
-from likewise.data.dialogues import EMBED, NUM_TOKENS
+from likewise.core.tokens import EMBED, NUM_TOKENS
 from likewise.functional import at_markers
 from likewise.parts.encoders.gpt import Block
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from likewise.core.batch import Batch, Tokens, View
 from likewise.core.errors import InputError, near
 from likewise.core.learner import Embeddings, Learner
+from likewise.core.modality import Modality
 from likewise.core.recipe import FROM_DATA, part
-from likewise.data.modality import Modality
 from likewise.parts.encoders.convnet import ConvNet
 from likewise.parts.encoders.mlp import MLPEncoder
 from likewise.parts.losses import LogitScale

@@ -74,7 +74,7 @@ def small_dialogues(method: type, /, **changes: Any) -> Recipe:
         "encoder": spec(PromptDecoder),
         "data": spec(drawn_scenes),
         "batch": 32,
-        "steps": 400,
+        "steps": 600,
     }
     return _dialogues(method, base, changes)
 

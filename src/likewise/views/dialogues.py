@@ -7,7 +7,7 @@ from likewise.core.batch import Prompt, Tokens, View
 from likewise.core.draws import Draws
 from likewise.core.errors import InputError
 from likewise.core.recipe import part
-from likewise.data.dialogues import ASSISTANT, EMBED, MASK, PAD, USER, words_of
+from likewise.core.tokens import ASSISTANT, EMBED, MASK, PAD, USER, words_of
 
 REWRITE = "Please rewrite your last response in human-readable language."
 GENERATE = (

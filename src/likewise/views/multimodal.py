@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from likewise.core.batch import Tokens, View
 from likewise.core.draws import Draws
 from likewise.core.errors import InputError, near
+from likewise.core.modality import Modality
 from likewise.core.recipe import FROM_DATA, part
-from likewise.data.modality import Modality
 
 
 @part("views", "modalities")
