@@ -145,7 +145,8 @@ def mdp_file(path: str, horizon: int | None = None) -> Tabular:
         if (values < 0).any():
             raise InputError(f"{path}: {name} holds negative values, first at {_first(values < 0)}")
     if (r > 1).any():
-        raise InputError(f"{path}: R is {r.max():g} at {_first(r > 1)}; rewards go from 0 to 1: divide them")
+        at = _first(r > 1)
+        raise InputError(f"{path}: R is {r[at]:g} at {at}; rewards go from 0 to 1: divide them")
     for name, sums in (("P", p.sum(-1)), ("start", start.sum(keepdims=True))):
         wrong = np.abs(sums - 1) > 1e-4
         if wrong.any():

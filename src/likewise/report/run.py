@@ -201,6 +201,11 @@ def _banner(status: Mapping[str, Any]) -> dict[str, str] | None:
 def _next(run: RunPage) -> list[tuple[str, str]]:
     folder, method = shlex.quote(run.path), str(run.made.get("method", "METHOD"))
     other = "dcl" if method == "simclr" else "simclr"
+    if run.card is not None and run.card.kind == "agent":
+        return [
+            (f"likewise run {method} --data world.npz", "in a world of yours"),
+            (f"likewise show {method}", "its equation, settings and evidence"),
+        ]
     return [
         (f"likewise search {folder} FILE --index FOLDER", "find what is alike in a folder of yours"),
         (f"likewise embed {folder} FOLDER --out features.npz", "features, keys and labels for other programs"),
