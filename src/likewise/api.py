@@ -281,7 +281,8 @@ class Run:
             if len(shown) > rows:
                 shown = shown[torch.linspace(0, len(shown) - 1, rows).long()]
             taken = {} if dataset.whole else dataset.take(shown)
-            image, series = taken.get("image"), taken.get("series")
+            image: Any = taken.get(dataset.pictures())
+            series = taken.get("series")
             if image is None and isinstance(series, Tensor):
                 image = curves(series.numpy())
             samples = Samples(

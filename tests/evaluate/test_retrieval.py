@@ -149,4 +149,4 @@ def test_answers_are_found_over_all_turns():
     words = data.take(data.test_rows)["answer"]
     number = len({tuple(t[m].tolist()) for t, m in zip(words.ids.flatten(0, 1), words.mask.flatten(0, 1))})
     assert found["turn_chance"] >= 1 / number - 1e-9
-    assert Answers().probe(learner, views, data, rows=3, seed=0).keys() == found.keys()
+    assert Answers().probe(learner, views, data, rows=3, seed=0).keys() == {"turn_recall_1"}

@@ -52,7 +52,7 @@ def _sheet(run: "Run", query: str, index: str | None, role: str | None, hits: Se
     dataset = run.dataset(index, role)
     asked = run.dataset([query]) if run.card.modality == "image" and Path(query).is_file() else None
     pictures: Any = None if asked is None else asked.columns.get("image")
-    shown: Any = dataset.columns.get("image")
+    shown: Any = dataset.columns.get(dataset.pictures(role))
     name = re.sub(r"[^\w-]+", "-", Path(query).stem).strip("-") or "query"
     path = run.path / f"search-{name}.html"
     items = [

@@ -64,6 +64,13 @@ class Dataset:
         """Positions of the test samples, int64."""
         return self.test.nonzero().flatten()
 
+    def pictures(self, role: str | None = None) -> str:
+        """Which column can be shown as pictures: ``role``, else ``image``, else the first of images; "" if none can."""
+        images = [
+            n for n, c in self.columns.items() if isinstance(c, Tensor) and c.dtype == torch.uint8 and c.ndim == 4
+        ]
+        return next((name for name in (role, "image", *images) if name in images), "")  # type: ignore[return-value]
+
     def take(self, index: Tensor) -> dict[str, View]:
         """The columns' rows at ``index (k,)``; of a graph's nodes all, in order."""
         if self.whole:

@@ -69,9 +69,10 @@ class Retrieval(Measure):
         return {name: found[name] for name in self.names if name in found and (what is None or name in what)}
 
     def probe(self, learner: Learner, views: Views, dataset: Dataset, *, rows: int, seed: int) -> dict[str, Any]:
-        """The same for at most ``rows`` test samples."""
+        """What an untrained learner is measured by, too, for at most ``rows`` test samples."""
         index = dataset.test_rows[:rows]
-        return self._measured(learner, views, dataset, index, seed, None) if len(index) > 1 else {}
+        found = self._measured(learner, views, dataset, index, seed, None) if len(index) > 1 else {}
+        return {name: value for name, value in found.items() if name in self.untrained}
 
     def _measured(
         self,
@@ -201,9 +202,10 @@ class Answers(Measure):
         return {name: value for name, value in found.items() if what is None or name in what}
 
     def probe(self, learner: Learner, views: Views, dataset: Dataset, *, rows: int, seed: int) -> dict[str, Any]:
-        """The same for at most ``rows`` test pictures."""
+        """The share found first, for at most ``rows`` test pictures."""
         index = dataset.test_rows[:rows]
-        return self._measured(learner, views, dataset, index, None) if len(index) else {}
+        found = self._measured(learner, views, dataset, index, None) if len(index) else {}
+        return {name: value for name, value in found.items() if name in self.untrained}
 
     def _measured(
         self, learner: Learner, views: Views, dataset: Dataset, index: Tensor, device: torch.device | str | None
