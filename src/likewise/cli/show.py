@@ -53,6 +53,10 @@ def show(
     source = f" --data {card.claim.data}" if card.claim else ""
     if card.kind == "learner":
         terminal.line("next", f"likewise train {card.slug}{source}")
+    elif card.kind == "decoder":
+        terminal.line("next", f'likewise decode {card.slug} --run RUN --prompt "..."')
+    elif card.kind == "study":
+        terminal.line("next", f"likewise study {card.slug}")
 
 
 def _lines(label: str, *lines: str) -> None:

@@ -18,7 +18,9 @@ _SPLITS = {
 
 
 def traits(card: Card) -> list[str]:
-    """How the method behaves, a sentence each."""
+    """How the method behaves in training, a sentence each; nothing of what does not train."""
+    if card.kind in ("decoder", "study"):
+        return []
     held = card.traits
     out = [_SPLITS[held.splits]]
     if held.min_batch > 1:

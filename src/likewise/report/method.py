@@ -34,7 +34,7 @@ def method_page(listing: Listing, results: Sequence[Result] = ()) -> str:
     lines += [f"- **status:** {card.status}: {STATUS[card.status]}"]
     lines += ["", "## Equation", "", "$$", card.equation, "$$"] if card.equation else []
     lines += ["", "## Use it", "", *_commands(listing)]
-    lines += ["", "## How it behaves", "", *(f"- {text}" for text in traits(card))]
+    lines += ["", "## How it behaves", "", *(f"- {text}" for text in traits(card))] if traits(card) else []
     if listing.knobs:
         lines += ["", "## Settings", ""]
         lines += ["Set with `--set NAME=VALUE`, or by keyword in `likewise.fit`.", ""]

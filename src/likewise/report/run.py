@@ -40,6 +40,7 @@ class RunPage:
         skipped: how many files could not be read.
         path: of the folder.
         pictures: ``pictures.png`` as a data URI, or "".
+        texts: of ``texts.json``: a prompt, a decoder and its text each.
     """
 
     name: str
@@ -54,6 +55,7 @@ class RunPage:
     skipped: int = 0
     path: str = ""
     pictures: str = ""
+    texts: Sequence[Mapping[str, str]] = ()
 
     @property
     def method(self) -> str:
@@ -99,6 +101,7 @@ def read_run(
         skipped=len(skipped.read_text(encoding="utf-8", errors="replace").splitlines()) if skipped.is_file() else 0,
         path=str(folder),
         pictures=page.data_uri(shown.read_bytes(), "image/png") if shown.is_file() else "",
+        texts=(read_json(folder / "texts.json") or {}).get("texts", ()),
     )
 
 
@@ -133,6 +136,7 @@ def render_run(run: RunPage) -> str:
         "training": drawn,
         "similarities": pairs,
         "pictures": run.pictures,
+        "texts": run.texts,
         "map": shown,
         "neighbours": examples,
         "classes": classes,
