@@ -55,7 +55,7 @@ class Measure:
         return {}
 
     def illustrate(self, learner: Learner, views: Views, dataset: Dataset, folder: Path) -> None:
-        """Write ``pictures.png`` or ``texts.json`` into the run folder, for the run's page; nothing unless overridden."""
+        """Write ``pictures.png`` or ``texts.json`` for the run's page into its folder; nothing unless overridden."""
 
 
 @part("measure", "features")
