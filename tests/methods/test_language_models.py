@@ -173,6 +173,14 @@ def test_text_is_written_from_the_run_folder_alone(run, monkeypatch):
         again.generate("The", "simctg")
 
 
+def test_the_page_shows_texts(run):
+    texts = json.loads((run.path / "texts.json").read_text(encoding="utf-8"))["texts"]
+    assert {one["decoder"] for one in texts} == {"greedy", "nucleus", "contrastive-search"}
+    page = run.report().read_text(encoding="utf-8")
+    assert 'id="texts"' in page
+    assert page.count("<dt>contrastive-search</dt>") == len({one["prompt"] for one in texts})
+
+
 def test_rows_are_embedded_and_found(run):
     texts = ["An import statement.", "Classes have methods, and methods have names.", "Numbers"]
     vectors = run.embed(texts)

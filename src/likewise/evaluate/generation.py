@@ -1,7 +1,9 @@
 """Language models and the texts they write: perplexity, isotropy, repetition and coherence."""
 
+import json
 import math
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -100,6 +102,23 @@ class Generation(Measure):
             if whole.any():
                 out |= _of_texts(model, begun[whole], rest[whole], vocabulary, "text")
         return {name: value for name, value in out.items() if what is None or name in what}
+
+    def illustrate(self, learner: Learner, views: Views, dataset: Dataset, folder: Path) -> None:
+        """Write what each decoder makes of the beginnings of a few test rows to ``texts.json``."""
+        model, vocabulary = _language(learner), Vocabulary(dataset.known["vocabulary"])
+        view = views.plain(dataset.take(_spread(dataset.test_rows, 50)))["text"]
+        assert isinstance(view, Tokens)
+        long = (view.mask.sum(1) >= min(self.prefix, view.ids.shape[1])).nonzero().flatten()
+        texts: list[dict[str, str]] = []
+        with at_rest(learner) as where:
+            begun = view.ids[_spread(long, 3), : self.prefix].to(where)
+            banned = (vocabulary.pad, vocabulary.unknown, vocabulary.end)
+            for written in self.decoders if len(begun) else ():
+                new = generate(model, decoder(*_written(written)), begun, self.steps, banned=banned)
+                for old, more in zip(begun.tolist(), new.tolist()):
+                    said = {"prompt": vocabulary.decode(old), "text": vocabulary.decode(more)}
+                    texts.append({**said, "decoder": written})
+        (folder / "texts.json").write_text(json.dumps({"texts": texts}, ensure_ascii=False, indent=1), encoding="utf-8")
 
     def probe(self, learner: Learner, views: Views, dataset: Dataset, *, rows: int, seed: int) -> dict[str, Any]:
         """Perplexity and isotropy on a few test rows."""
