@@ -83,6 +83,7 @@ def equations():
     hard = {"temperature": 0.5, "tau_plus": 0.1, "beta": 1.0}
     soft = {"temperature": 0.1, "base_temperature": 0.1}
     scale = torch.tensor([100.0], requires_grad=True)
+    codes = torch.full((1, 1), 1 / N).expand(N, N)
     yield "nt_xent", lambda a, b: f.nt_xent(a, b, temperature=0.5)
     yield "nt_xent of duplicates", lambda a, b: f.nt_xent(a, b, temperature=0.5, ids=ids // 2)
     yield "decoupled_nce", lambda a, b: f.decoupled_nce(a, b, temperature=0.1)
@@ -97,6 +98,7 @@ def equations():
     yield "uniformity", lambda a, b: f.uniformity(torch.cat([a, b]), ids=torch.cat([ids, ids]))
     yield "uniformity of unit rows", lambda a, b: f.uniformity(torch.cat([a, b]), unit=True)
     yield "prototype_nce", lambda a, b: f.prototype_nce(a, b.detach(), labels, torch.full((N,), 0.2), ids=ids)
+    yield "swapped_prediction", lambda a, b: f.swapped_prediction([a, b], [codes, codes], b, temperature=0.1)
     yield "node_nt_xent", lambda a, b: f.node_nt_xent(a, b, temperature=0.5, bias=torch.linspace(0, 1, N))
     yield "node_info_nce", lambda a, b: f.node_info_nce(a, b, temperature=0.5)
     yield "grouped_nt_xent", lambda a, b: f.grouped_nt_xent(a[None], b[None])

@@ -2,6 +2,8 @@
 
 from likewise.functional.alignment_uniformity import alignment as alignment
 from likewise.functional.alignment_uniformity import uniformity as uniformity
+from likewise.functional.codes import sinkhorn as sinkhorn
+from likewise.functional.codes import swapped_prediction as swapped_prediction
 from likewise.functional.decoupled import decoupled_nce as decoupled_nce
 from likewise.functional.hard_negative import hard_negative_nce as hard_negative_nce
 from likewise.functional.infonce import clip as clip
