@@ -20,6 +20,7 @@ from likewise.parts.optimizers import adamw
 from likewise.parts.towers import ModalityLearner, Towers
 from likewise.recipes.multimodal import small_towers, tiny_towers
 from likewise.similarity import unit_rows
+from likewise.views.multimodal import Modalities
 
 
 @register(
@@ -128,13 +129,14 @@ def small() -> Recipe:
 
 @recipe(Symile)
 def paper() -> Recipe:
-    """The experiment on bits: linear maps to width 16, AdamW with weight decay 0.01, batches of 1000."""
+    """The experiment on bits, with the settings of the code's example (which has eight modalities of one bit)."""
     return small_towers(
         Symile,
         encoder=spec(Towers, dim=16, depth=0),
         temperature=1.35,
-        data=spec(xor_triples, num=10_000, bits=1),
+        data=spec(xor_triples, num=10_000, num_test=5000, bits=1),
+        views=spec(Modalities),
         optimizer=spec(adamw, lr=0.1, weight_decay=0.01),
         batch=1000,
-        epochs=100,
+        epochs=50,
     )
