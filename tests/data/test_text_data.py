@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from likewise.core.errors import InputError
-from likewise.data.catalogue import present
 from likewise.data.resolve import from_object, resolve
 from likewise.data.text import built, in_vocabulary, king_james, paragraphs, python_topics
 from likewise.data.vocabulary import END, PAD, UNKNOWN, Vocabulary
+from needs import needs
 
 POEM = "\n\n".join(
     f"Stanza {word} is a stanza,\nand {word} it stays." for word in ("one", "two", "three", "four", "five", "sit")
@@ -173,7 +173,7 @@ def test_topics_of_python():
     assert len(python_topics(limit=7).train_rows) == 7
 
 
-@pytest.mark.skipif(not present("king-james"), reason="likewise data get king-james")
+@needs("king-james")
 def test_king_james():
     dataset = king_james(books=1)
     documents = dict(dataset.shared["documents"])
