@@ -23,6 +23,19 @@ def test_every_metric_states_itself_in_a_line():
 @pytest.mark.parametrize(
     ("metrics", "expected"),
     [
+        ({"psnr": 22.5, "psnr_bicubic": 19.28}, ("good", "PSNR 22.5 dB, 19.28 of bicubic enlargement")),
+        (
+            {"psnr": 19.0, "psnr_bicubic": 19.28},
+            ("bad", "no better than enlarging: PSNR 19 dB, 19.28 of bicubic enlargement"),
+        ),
+        (
+            {"final_regret": 0.1, "untrained": {"final_regret": 0.92}},
+            ("good", "regret 0.1 an episode at last, 0.92 by acting at random"),
+        ),
+        (
+            {"final_regret": 0.9, "untrained": {"final_regret": 0.92}},
+            ("warn", "little learned: regret 0.9 an episode at last, 0.92 by acting at random"),
+        ),
         ({"effective_rank": 1.2}, ("bad", "collapsed: effective rank 1.2 of 128")),
         ({"effective_rank": 8.0}, ("warn", "few directions in use: effective rank 8 of 128")),
         ({"effective_rank": 88.4}, ("good", "many directions in use: effective rank 88.4 of 128")),

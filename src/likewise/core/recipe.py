@@ -11,14 +11,12 @@ import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union
+from typing import Any, Literal, TypeVar, Union
 
 from likewise.core.errors import InputError, near
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
 T = TypeVar("T", bound=Callable[..., Any])
+S = TypeVar("S", bound="Settings")
 
 
 class _FromData:
@@ -168,12 +166,12 @@ class Settings:
         kind = head if Spec in (hints[head], *typing.get_args(hints[head])) else None
         setattr(self, head, _convert(hints[head], value, path, kind, getattr(self, head)))
 
-    def copy(self) -> "Self":
+    def copy(self: S) -> S:
         """The same; its settings can be changed without changing this one's."""
         changes = {f.name: _map_specs(getattr(self, f.name), _copy_spec) for f in dataclasses.fields(self)}
         return dataclasses.replace(self, **changes)
 
-    def resolve(self, **facts: Any) -> "Self":
+    def resolve(self: S, **facts: Any) -> S:
         """Every default and fact written out."""
         out = self.copy()
         for f in dataclasses.fields(out):
@@ -185,7 +183,7 @@ class Settings:
         return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Self":
+    def from_json(cls: type[S], values: Mapping[str, Any]) -> S:
         """Settings from :meth:`to_json`'s values. Only registered parts can be named."""
         return cls(**cls._read(values))
 
@@ -258,7 +256,7 @@ class Recipe(Settings):
         return out
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Self":
+    def from_json(cls, values: Mapping[str, Any]) -> "Recipe":
         """A recipe from :meth:`to_json`'s values. Only registered parts can be named."""
         out = cls._read(values)
         out["stages"] = tuple(

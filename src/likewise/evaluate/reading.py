@@ -40,12 +40,30 @@ def read(metrics: Mapping[str, Any], dim: int | None = None) -> list[Reading]:
         _alignment,
         *(_over_untrained(name) for name in ("knn", "linear_200", "linear", "r2", *_SHARES)),
         *(_under_untrained(name) for name in _ERRORS),
+        _bicubic,
+        _regret,
         _popular,
         _raw,
         _lidar,
     )
     found = [reading for reader in readers if (reading := reader(metrics, width)) is not None]
     return sorted(found, key=lambda r: ("bad", "warn", "good").index(r.level))
+
+
+def _bicubic(metrics: Mapping[str, Any], dim: int) -> Reading | None:
+    value, plain = metrics.get("psnr"), metrics.get("psnr_bicubic")
+    if value is None or plain is None:
+        return None
+    text = f"PSNR {value:.4g} dB, {plain:.4g} of bicubic enlargement"
+    return Reading("good", text) if value > plain else Reading("bad", f"no better than enlarging: {text}")
+
+
+def _regret(metrics: Mapping[str, Any], dim: int) -> Reading | None:
+    last, chance = metrics.get("final_regret"), (metrics.get("untrained") or {}).get("final_regret")
+    if last is None or chance is None:
+        return None
+    text = f"regret {last:.3g} an episode at last, {chance:.3g} by acting at random"
+    return Reading("good", text) if last < chance / 2 else Reading("warn", f"little learned: {text}")
 
 
 def _rank(metrics: Mapping[str, Any], dim: int) -> Reading | None:

@@ -31,8 +31,8 @@ from likewise.recipes.restoration import published, small_pictures, tiny_picture
         task="restoration: pictures made 2, 3 or 4 times larger",
         contrasts="a restored picture and the true one with sharpened versions of it, against slightly blurred "
         "versions and the enlarged small picture, in a discriminator's features of fine detail",
-        pick="Larger pictures whose fine detail should not come out smooth, at several times the cost of a step. For "
-        "the highest PSNR alone edsr is enough.",
+        pick="Larger pictures with as much fine detail as true ones, at several times the cost of a step and at some "
+        "cost of PSNR. For the highest PSNR take edsr.",
         equation=r"\mathcal{L} = |\mathrm{SR}-\mathrm{HR}| + \lambda\,\frac{1}{P}\sum_{p}-\log"
         r"\frac{e^{s(\mathrm{SR},p)}}{e^{s(\mathrm{SR},p)} + \sum_{k} e^{s(\mathrm{SR},n_k)}}",
         code="Aitical/PCL-SISR (MIT)",
@@ -53,6 +53,9 @@ from likewise.recipes.restoration import published, small_pictures, tiny_picture
             "the released code computes these features without gradient (variant code).",
             "The network starts as a bicubic enlargement and is trained from there; the paper fine-tunes published "
             "weights of EDSR, RCAN, HAN and NLSN.",
+            "The small recipe's discriminator has no batch norm. With it, as in the code, each kind of picture comes to "
+            "one strength of detail before it is compared, and the claim, checked so first, did not hold (detail "
+            "error 0.493 against 0.449 of edsr, over the same seeds).",
             "Size and width of each blur are drawn for each picture; pictures of one batch share nothing.",
         ),
         status="small",
@@ -165,8 +168,9 @@ def tiny() -> Recipe:
 
 @recipe(PCLSR)
 def small() -> Recipe:
-    """Minutes on two cores: clothing of 28 pixels from 14, a discriminator of three blocks."""
-    return small_pictures(PCLSR, better=3, discriminator=spec(HaarPatches, width=16, blocks=3), layers=(2,))
+    """Minutes on two cores: clothing of 28 pixels from 14, a discriminator of three blocks without norms."""
+    net = spec(HaarPatches, width=16, blocks=3, norm="none")
+    return small_pictures(PCLSR, better=3, discriminator=net, layers=(2,))
 
 
 @recipe(PCLSR)
