@@ -23,6 +23,7 @@ def shape(head: nn.Sequential) -> list[str]:
         ({"layers": 3, "last_bias": False}, "lBRlBRl"),  # Barlow Twins
         ({"layers": 3, "bias": True, "last_bias": False}, "LBRLBRl"),  # VICReg
         ({"layers": 3, "last_norm": "batch"}, "lBRlBRlB"),  # NNCLR
+        ({"last_norm": "scale"}, "lBRlB"),  # SimCLR's code, MV-DHEL
         ({"layers": 1}, "L"),
     ],
 )
@@ -32,6 +33,14 @@ def test_heads_have_the_layers_of_the_papers_code(settings, layers) -> None:
     assert head(torch.randn(5, 6)).shape == (5, 4)
     hidden = [m.out_features for m in head if isinstance(m, nn.Linear)]
     assert hidden == [10] * (len(hidden) - 1) + [4]
+
+
+@pytest.mark.parametrize(("last_norm", "shifts"), [("batch", True), ("scale", False)])
+def test_a_norm_that_scales_does_not_shift(last_norm, shifts) -> None:
+    last = mlp(6, 10, 4, last_norm=last_norm)[-1]
+    assert last.weight.requires_grad
+    assert last.bias.requires_grad is shifts
+    assert not last.bias.any()
 
 
 def test_views_pass_batch_norm_together_and_come_back_apart() -> None:

@@ -71,6 +71,13 @@ def test_roles_of_multi_crop() -> None:
     assert part.augments["b"].scale == (0.5, 1.0)
 
 
+def test_multi_crop_has_as_many_large_views_as_asked() -> None:
+    part = multi_crop(1, 12, num_global=5, num_local=0)
+    views = tensors(part(raw(4, 1, 20, 20), Draws(0, 0, torch.arange(4))))
+    assert {role: view.shape[-1] for role, view in views.items()} == dict.fromkeys("abcde", 12)
+    assert not torch.equal(views["c"], views["d"])
+
+
 def test_views_are_a_function_of_seed_epoch_and_id() -> None:
     part, x = simclr_views(3, 16), raw(6, 3, 16, 16)
     ids = torch.tensor([4, 8, 15, 16, 23, 42])
@@ -208,6 +215,8 @@ def test_wrong_settings_are_named(settings: dict[str, Any], says: str) -> None:
     ("make", "settings"),
     [
         (multi_crop, {"num_local": -1}),
+        (multi_crop, {"num_global": 0}),
+        (multi_crop, {"num_global": 27}),
         (multi_crop, {"local_size": 0}),
         (simclr_views, {"strength": -1.0}),
         (simclr_views, {"strength": 3.0}),

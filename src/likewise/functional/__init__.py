@@ -13,6 +13,11 @@ from likewise.functional.infonce import prototype_nce as prototype_nce
 from likewise.functional.infonce import sup_con as sup_con
 from likewise.functional.mixing import mix_pairs as mix_pairs
 from likewise.functional.mixing import mix_with_query as mix_with_query
+from likewise.functional.multi_view import against_mean as against_mean
+from likewise.functional.multi_view import mv_dhel as mv_dhel
+from likewise.functional.multi_view import mv_info_nce as mv_info_nce
+from likewise.functional.multi_view import pairwise as pairwise
+from likewise.functional.multi_view import poly_view_nce as poly_view_nce
 from likewise.functional.multilinear import multilinear_nce as multilinear_nce
 from likewise.functional.multilinear import multilinear_product as multilinear_product
 from likewise.functional.multilinear import pairwise_clip as pairwise_clip

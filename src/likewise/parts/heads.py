@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from likewise.core.batch import cat, count
 
-LastNorm = Literal["none", "batch", "plain"]
+LastNorm = Literal["none", "batch", "scale", "plain"]
 
 
 def mlp(
@@ -31,7 +31,8 @@ def mlp(
         out: width of the output.
         layers: number of linear layers; 1 is a linear head.
         norm: between the layers.
-        last_norm: after the last layer: ``batch``, ``plain`` (batch norm without scale and shift), or none.
+        last_norm: after the last layer: ``batch``, ``scale`` (batch norm whose shift stays 0), ``plain`` (without scale
+            and shift), or none.
         bias: of linear layers that a batch norm follows, where it is redundant but part of some papers' code;
             without ``norm`` the hidden layers always have one.
         last_bias: of the last layer when no norm follows it; ``bias`` decides when one does.
@@ -45,7 +46,10 @@ def mlp(
         stack.append(nn.ELU(inplace=True) if act == "elu" else nn.ReLU(inplace=True))
     stack.append(nn.Linear(widths[-1], out, bias=last_bias if last_norm == "none" else bias))
     if last_norm != "none":
-        stack.append(nn.BatchNorm1d(out, affine=last_norm == "batch"))
+        norm_of_out = nn.BatchNorm1d(out, affine=last_norm != "plain")
+        if last_norm == "scale":
+            norm_of_out.bias.requires_grad_(False)
+        stack.append(norm_of_out)
     return nn.Sequential(*stack)
 
 

@@ -4,6 +4,8 @@ A views part gets raw rows ``{"image": uint8 (n, c, h, w)}`` and gives normalise
 may differ between the views ``"a"`` and ``"b"`` take one value for both or a pair.
 """
 
+from string import ascii_lowercase
+
 import torch
 from torch import Tensor, nn
 
@@ -230,6 +232,7 @@ def multi_crop(
     channels: int = FROM_DATA,
     image_size: int = FROM_DATA,
     *,
+    num_global: int = 2,
     num_local: int = 6,
     local_size: int | None = None,
     global_scale: tuple[float, float] = (0.14, 1.0),
@@ -244,11 +247,12 @@ def multi_crop(
     mean: tuple[float, ...] = (0.5,),
     std: tuple[float, ...] = (0.5,),
 ) -> ImageViews:
-    """Two large crops ``"a"``, ``"b"`` and ``num_local`` small ones ``"local0"``, ... (Caron et al., SwAV, 2020).
+    """Large crops ``"a"``, ``"b"``, ... and small ones ``"local0"``, ... (Caron et al., SwAV, 2020).
 
     Args:
         channels: of the images.
         image_size: of the large views, pixels.
+        num_global: how many large views, by the letters of the alphabet: 2 in SwAV, more for multi-view losses.
         num_local: how many small views.
         local_size: of the small views, pixels; None: 3/7 of ``image_size`` (96 of 224, as in the paper).
         global_scale: share of the area in a large crop.
@@ -257,16 +261,19 @@ def multi_crop(
         jitter: strengths of brightness, contrast, saturation and hue.
         jitter_prob: probability of jitter.
         gray_prob: probability of a grayscale view.
-        blur_prob: probability of blur, for all or ``(a, b)``; small views take a's.
+        blur_prob: probability of blur, for all or ``(a, b)``; other views take a's.
         blur_sigma: smallest and largest standard deviation of the blur, pixels of the view.
-        solarize_prob: probability of solarisation, for all or ``(a, b)``; small views take a's.
+        solarize_prob: probability of solarisation, for all or ``(a, b)``; other views take a's.
         mean: subtracted from the values 0..1, one for all channels or one each.
         std: that they are divided by afterwards.
     """
     if num_local < 0:
         raise InputError(f"multi-crop: num_local is {num_local}, but must be >= 0")
+    if not 1 <= num_global <= len(ascii_lowercase):
+        raise InputError(f"multi-crop: num_global is {num_global}, but views are named by the letters a to z")
     small = max(1, round(image_size * 3 / 7)) if local_size is None else local_size
-    sizes = {"a": image_size, "b": image_size} | {f"local{i}": small for i in range(num_local)}
+    sizes = dict.fromkeys(ascii_lowercase[:num_global], image_size)
+    sizes |= {f"local{i}": small for i in range(num_local)}
     augments = {
         role: Augment(
             size,
