@@ -22,6 +22,7 @@ from likewise.data.text import in_vocabulary
 from likewise.data.vocabulary import Vocabulary
 from likewise.evaluate.features import extract
 from likewise.evaluate.index import Index
+from likewise.evaluate.retrieval import missing
 from likewise.parts.generation import Writer
 from likewise.parts.generation import decoder as make_decoder
 from likewise.parts.language import LanguageLearner
@@ -182,7 +183,7 @@ class Run:
                 ``(h, w[, c])``, or anything that ``embed`` takes with a single item.
             index: what to search, as for :meth:`embed`.
             k: how many.
-            role: as for :meth:`embed`.
+            role: as for :meth:`embed`. A query that has other modalities, but not this one, asks for it.
             progress: show a bar while the index is embedded.
         """
         if k < 1:
@@ -194,7 +195,12 @@ class Run:
             if len(wanted) != 1:
                 raise InputError(f"a query is one item; this is {len(wanted)}")
         vectors = self._unit(dataset, torch.arange(len(dataset)), role, progress=progress)
-        target = self._unit(wanted, torch.arange(1), role) if own is None else vectors[own : own + 1]
+        if own is not None:
+            target = vectors[own : own + 1]
+        elif role is not None and role not in wanted.columns and hasattr(self.learner, "query"):
+            target = missing(self.learner, self.views, wanted, torch.arange(1), role, device=self.device)
+        else:
+            target = self._unit(wanted, torch.arange(1), role)
         found = Index(vectors, list(dataset.keys)).search(target, k=min(k + (own is not None), len(dataset)))
         scores, rows = found
         hits = [_hit(dataset, float(s), int(r)) for s, r in zip(scores[0], rows[0])]

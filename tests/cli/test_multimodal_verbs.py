@@ -1,5 +1,6 @@
 """Several modalities on the command line: folders, tables, lines and arrays, and what is refused in one line."""
 
+import itertools
 import json
 
 import numpy as np
@@ -60,6 +61,23 @@ def test_from_folders_to_vectors_and_a_page(cli, animals, tmp_path, slug):
     assert done.json["rows"] == 2
     assert cli("evaluate", "runs/a", "--json").code == 0
     assert cli("report", "runs/a").code == 0
+
+
+def test_a_missing_modality_is_searched_for_from_the_others(cli, animals, tmp_path):
+    for slug in ("symile", "pairwise-clip"):
+        assert cli("train", slug, "--data", "animals", "--out", f"runs/{slug}", *TINY).code == 0
+    (tmp_path / "both.jsonl").write_text('{"caption": "a red square", "sensor": [0, 0.1, 1]}\n')
+    (tmp_path / "one.jsonl").write_text('{"caption": "a red square"}\n')
+    (tmp_path / "none.jsonl").write_text('{"smell": "of roses"}\n')
+    found = {}
+    for slug, file in itertools.product(("symile", "pairwise-clip"), ("both", "one", "none")):
+        found[slug, file] = cli("search", f"runs/{slug}", f"{file}.jsonl", "--role", "photo", "--json", "-k", "3")
+    for key in (("symile", "both"), ("pairwise-clip", "both"), ("pairwise-clip", "one")):
+        assert found[key].code == 0, found[key].err
+        assert len(found[key].json["hits"]) == 3
+    assert "from all 2 others, 1 given" in found["symile", "one"].err
+    assert "none of the run's modalities" in found["symile", "none"].err
+    assert "did you mean 'photo'" in cli("search", "runs/symile", "both.jsonl", "--role", "foto").err
 
 
 def test_the_same_text_alone_is_embedded_alike(cli, animals, tmp_path):

@@ -111,6 +111,31 @@ class Retrieval(Measure):
         return out | {f"pair_recall_{k}": _mean([p[i] for p in pairs]) for i, k in enumerate(KS)}
 
 
+def missing(
+    learner: Learner,
+    views: Views,
+    dataset: Dataset,
+    index: Tensor,
+    role: str,
+    *,
+    device: torch.device | str | None = None,
+) -> Tensor:
+    """What stands for a modality that rows ``index (k,)`` lack, from those that they have: ``(k, d)``.
+
+    Raises:
+        InputError: the learner knows no such modality, or the rows have none of the others.
+    """
+    roles: tuple[str, ...] = learner.roles  # type: ignore[assignment]
+    if role not in roles:
+        raise InputError(f"the run has no modality {role!r}{near(role, roles)}")
+    given = [r for r in roles if r != role and r in dataset.columns]
+    if not given:
+        raise InputError(f"{dataset.name} has none of the run's modalities: {', '.join(roles)}")
+    rows = [unit_rows(extract(learner, views, dataset, index, role=r, device=device)) for r in given]
+    out: Tensor = learner.query(rows)  # type: ignore[operator]
+    return out
+
+
 def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
 

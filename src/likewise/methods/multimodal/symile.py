@@ -111,7 +111,13 @@ class Symile(ModalityLearner):
         self.taken += 1
 
     def query(self, others: Sequence[Tensor]) -> Tensor:
-        """The product of the others."""
+        """The product of the others, all of which it takes.
+
+        Raises:
+            InputError: one is not there.
+        """
+        if len(others) != len(self.roles) - 1:
+            raise InputError(f"symile finds a modality from all {len(self.roles) - 1} others, {len(others)} given")
         return product(others)
 
 
