@@ -1,7 +1,13 @@
 """``likewise run``: agents on the command line."""
 
+import json
+import os
+import signal
+
 import numpy as np
 import pytest
+
+from likewise.train import agent as runs
 
 
 def test_from_an_agent_to_its_page(cli, tmp_path):
@@ -27,6 +33,30 @@ def test_a_world_of_ones_own(cli, tmp_path):
     assert done.code == 0, done.err
     assert done.json["metrics"]["episodes"] == 5
     assert "3 states, 2 actions, 4 steps" in done.err
+
+
+def test_a_stopped_run_is_listed_and_goes_on_by_its_folder(cli, tmp_path, monkeypatch):
+    assert cli("run", "contrastive-ucb", "--size", "tiny", "--out", "runs/whole", "--quiet").code == 0
+    play, calls = runs.play, []
+
+    def stopping(*arguments):
+        calls.append(1)
+        if len(calls) == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+        return play(*arguments)
+
+    monkeypatch.setattr(runs, "play", stopping)
+    stopped = cli("run", "contrastive-ucb", "--size", "tiny", "--out", "runs/lock", "--quiet")
+    assert stopped.code == 130
+    assert "likewise run --out runs/lock --resume" in stopped.err
+    assert "likewise run --out runs/lock --resume" in cli("runs").out
+    assert "likewise train" not in (page := cli("report", "runs/lock")).err + page.out
+    done = cli("run", "--out", "runs/lock", "--resume", "--quiet", "--json")
+    assert done.code == 0, done.err
+    whole = json.loads((tmp_path / "runs/whole/metrics.json").read_text())
+    assert done.json["metrics"]["regret"] == whole["regret"]
+    assert cli("run", "--out", "runs/lock", "--resume", "--set", "bonus=1").code == 2
+    assert cli("run").code == 2
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,10 @@ from likewise.core.errors import InputError
 
 
 def run(
-    method: Annotated[str, typer.Argument(help="An agent's name, or file.py:Class of your own.")],
+    method: Annotated[
+        str | None,
+        typer.Argument(help="An agent's name, or file.py:Class of your own. With --resume it can be left out."),
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option(metavar="NAME|PATH", help="combination-lock, low-rank, or an .npz of yours with P and R."),
@@ -30,22 +33,32 @@ def run(
 ) -> None:
     """Let an agent act and learn, and tell what it lost against the best policy.
 
-    Stop it with Ctrl-C; the same command with --resume goes on. A world of your own is an .npz with probabilities P,
-    (states, actions, states), and rewards R from 0 to 1, (states, actions).
+    Stop it with Ctrl-C; --resume goes on to the same numbers as if nothing had happened. A world of your own is an
+    .npz with probabilities P, (states, actions, states), and rewards R from 0 to 1, (states, actions).
 
     Examples:
       likewise run contrastive-ucb
       likewise run contrastive-ucb --data low-rank --episodes 1000 --set data.states=10 --out runs/explorer
       likewise run greedy-lowrank --data world.npz --set data.horizon=10
       likewise run contrastive-ucb --set bonus=0.5 --seed 1 --json
+      likewise run --out runs/explorer --resume
     """
     from likewise import api
+    from likewise.train.agent import AgentPlan
     from likewise.train.agent import run as play
     from likewise.train.events import Stopped, read_json, read_status
 
     if resume and out is None:
         raise InputError("--resume needs --out DIR, the run to continue (likewise runs lists them)")
-    plan = api.prepare_agent(method, data, size=size, seed=seed, settings=settings(changes, episodes=episodes))
+    wanted = settings(changes, episodes=episodes)
+    if method is None:
+        if not resume or out is None:
+            raise InputError("which agent? likewise run METHOD (likewise methods lists them)")
+        if wanted or data is not None:
+            raise InputError("a run is continued with its own world and settings: leave out METHOD and all but --out")
+        plan = AgentPlan.read(out)
+    else:
+        plan = api.prepare_agent(method, data, size=size, seed=seed, settings=wanted)
     folder = out if out is not None else api.new_folder(plan)
     world = plan.dataset
     said = f"{world.name}, {world.num_states} states, {world.num_actions} actions, {world.horizon} steps an episode"
@@ -54,7 +67,7 @@ def run(
     try:
         play(plan, folder, resume=resume, quiet=quiet)
     except Stopped:
-        terminal.line("next", f"the same command with --out {shlex.quote(str(folder))} --resume", stderr=True)
+        terminal.line("next", f"likewise run --out {shlex.quote(str(folder))} --resume", stderr=True)
         raise
     metrics = read_json(folder / "metrics.json") or {}
     if json:

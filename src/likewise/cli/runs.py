@@ -10,6 +10,7 @@ import typer
 from likewise.cli import terminal
 from likewise.cli.arguments import Json, keep, sort
 from likewise.core.errors import InputError
+from likewise.core.registry import listings
 from likewise.evaluate.catalogue import LEADS
 from likewise.train.events import read_events, read_json, read_status
 
@@ -52,7 +53,9 @@ def runs(
     terminal.table([*names, "run"], [[_cell(run, name) for name in [*names, "run"]] for run in chosen])
     paused = [run for run in chosen if run["state"] == "interrupted"]
     if paused:
-        terminal.line("next", f"likewise train --out {paused[0]['run']} --resume")
+        found_one = listings().get(str(paused[0].get("method")))
+        verb = "run" if found_one is not None and found_one.card.kind == "agent" else "train"
+        terminal.line("next", f"likewise {verb} --out {paused[0]['run']} --resume")
 
 
 COLUMNS = ("method", "data", "state", "done", "seed", *LEADS, "knn", "linear", "effective_rank", "uniformity", "age")

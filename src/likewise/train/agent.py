@@ -71,6 +71,26 @@ class AgentPlan:
             "recipe": self.recipe.to_json(),
         }
 
+    @classmethod
+    def read(cls, folder: Path) -> "AgentPlan":
+        """The plan of the run in ``folder``.
+
+        Raises:
+            InputError: there is no run of an agent, or its recipe is damaged.
+        """
+        path = folder / "recipe.json"
+        held = read_json(path)
+        if held is None or not {"method", "recipe", "facts", "seed", "size"} <= set(held):
+            raise InputError(f"{folder} is not a run folder, or its recipe.json is damaged (likewise runs lists runs)")
+        method = registry.load_file(held["source"]) if held.get("source") else registry.load(held["method"])
+        if method.card.kind != "agent":
+            raise InputError(f"{folder} is no agent's run: likewise train --out {folder} --resume continues it")
+        try:
+            course = Course.from_json(held["recipe"])
+        except (TypeError, KeyError, AttributeError, ValueError) as error:
+            raise InputError(f"{path} is damaged: {error}") from error
+        return cls(method.card, course, held["seed"], held["size"], held["facts"], held.get("source", ""))
+
 
 def prepare(
     method: registry.Method,

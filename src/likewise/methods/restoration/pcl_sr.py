@@ -53,8 +53,8 @@ from likewise.recipes.restoration import published, small_pictures, tiny_picture
             "the released code computes these features without gradient (variant code).",
             "The network starts as a bicubic enlargement and is trained from there; the paper fine-tunes published "
             "weights of EDSR, RCAN, HAN and NLSN.",
-            "The small recipe's discriminator has no batch norm. With it, as in the code, each kind of picture comes to "
-            "one strength of detail before it is compared, and the claim, checked so first, did not hold (detail "
+            "The small recipe's discriminator has no batch norm. With it, as in the code, each kind of picture comes "
+            "to one strength of detail before it is compared, and the claim, checked so first, did not hold (detail "
             "error 0.493 against 0.449 of edsr, over the same seeds).",
             "Size and width of each blur are drawn for each picture; pictures of one batch share nothing.",
         ),
