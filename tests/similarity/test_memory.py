@@ -76,6 +76,10 @@ def test_reductions_allocate_tiles_not_the_matrix(name):
     assert seen.largest <= LIMIT, f"{seen.by} gave {seen.largest} numbers"
 
 
+def scores_of(a, b, bank):
+    return list(f.score_statistics(a, b, bank, temperature=0.1).values())
+
+
 def equations():
     """Calls of every equation that reads a similarity matrix, by its name in ``likewise.functional``."""
     ids, labels = torch.arange(N), torch.arange(N) % 5
@@ -98,6 +102,7 @@ def equations():
     yield "uniformity", lambda a, b: f.uniformity(torch.cat([a, b]), ids=torch.cat([ids, ids]))
     yield "uniformity of unit rows", lambda a, b: f.uniformity(torch.cat([a, b]), unit=True)
     yield "prototype_nce", lambda a, b: f.prototype_nce(a, b.detach(), labels, torch.full((N,), 0.2), ids=ids)
+    yield "score_statistics", lambda a, b: scores_of(a, b, queue)
     yield "swapped_prediction", lambda a, b: f.swapped_prediction([a, b], [codes, codes], b, temperature=0.1)
     yield "mv_info_nce", lambda a, b: f.mv_info_nce([a, b], temperature=0.5)
     yield "mv_info_nce of the code", lambda a, b: f.mv_info_nce([a, b], temperature=0.5, variant="code", ids=ids)

@@ -11,6 +11,8 @@ from likewise.functional.infonce import info_nce as info_nce
 from likewise.functional.infonce import nt_xent as nt_xent
 from likewise.functional.infonce import prototype_nce as prototype_nce
 from likewise.functional.infonce import sup_con as sup_con
+from likewise.functional.mixing import extrapolate as extrapolate
+from likewise.functional.mixing import interpolate as interpolate
 from likewise.functional.mixing import mix_pairs as mix_pairs
 from likewise.functional.mixing import mix_with_query as mix_with_query
 from likewise.functional.multi_view import against_mean as against_mean
@@ -31,6 +33,7 @@ from likewise.functional.ranking import table_norms as table_norms
 from likewise.functional.redundancy import barlow_twins as barlow_twins
 from likewise.functional.redundancy import negative_cosine as negative_cosine
 from likewise.functional.redundancy import vicreg as vicreg
+from likewise.functional.score_statistics import score_statistics as score_statistics
 from likewise.functional.series import grouped_nt_xent as grouped_nt_xent
 from likewise.functional.series import hierarchical_contrast as hierarchical_contrast
 from likewise.functional.series import information_kept as information_kept

@@ -1,4 +1,4 @@
-"""Synthetic embeddings: convex combinations of real ones, on the unit sphere again.
+"""Synthetic embeddings: between real ones, or beyond them.
 
 What is mixed with what and how much is drawn by the caller, so that recorded draws give the same points.
 """
@@ -34,6 +34,32 @@ def mix_with_query(
     """
     beta = share[:, :, None]
     return normalize(beta * query[:, None] + (1 - beta) * _picked(hard, pick), dim=2)
+
+
+@equation
+def extrapolate(
+    query: Float[Tensor, "n d"], key: Float[Tensor, "n d"], share: Float[Tensor, "#n #d"]
+) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]:
+    r"""A harder positive pair: both moved away from each other, :math:`\lambda q + (1 - \lambda) k` and the reverse.
+
+    ``share`` is lambda, from 1 to 2, one for all rows and axes or one each. With one for all and unit rows their
+    product falls from S to :math:`S + 2\lambda(1 - \lambda)(1 - S)`. The points are not made unit.
+    Source: Zhu et al., "Improving Contrastive Learning by Visualizing Feature Transformation", arXiv:2108.02982,
+    "positive extrapolation".
+    """
+    return share * query + (1 - share) * key, share * key + (1 - share) * query
+
+
+@equation
+def interpolate(
+    negatives: Float[Tensor, "k d"], order: Int[Tensor, " k"], share: Float[Tensor, "#k #d"]
+) -> Float[Tensor, "k d"]:
+    r"""Negatives mixed with each other, :math:`\lambda n_j + (1 - \lambda) n_{\pi(j)}`; they are not made unit.
+
+    ``order`` is the permutation pi, ``share`` is lambda from 0 to 1, one for all rows and axes or one each.
+    Source: Zhu et al., arXiv:2108.02982, "negative interpolation".
+    """
+    return share * negatives + (1 - share) * negatives[order]
 
 
 def _picked(hard: Tensor, pick: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from likewise.evaluate.catalogue import LEADS
 from likewise.report.page import number
-from likewise.report.words import metric
+from likewise.report.words import SCORES, metric
 from likewise.report.words import title as title_of
 
 Event = Mapping[str, Any]
@@ -17,8 +17,13 @@ Array = NDArray[Any]
 _POINTS = 240
 _FRAMES = 100
 _NOT_CURVES = {"event", "time", "step", "epoch", "stage", "message", "positive_hist", "negative_hist"}
-_TOGETHER = (("knn", "linear"), ("effective_rank", "lidar"), ("alignment", "apart"))
-"""Probes on one scale that belong in one chart."""
+_TOGETHER = (
+    ("knn", "linear"),
+    ("effective_rank", "lidar"),
+    ("alignment", "apart"),
+    *((name, f"plain_{name}") for name in SCORES),
+)
+"""Numbers on one scale that belong in one chart."""
 _FIRST = ("loss", *LEADS, "knn", "linear", "effective_rank", "lidar", "uniformity", "alignment", "apart", "lr")
 _LAST = ("samples_per_s", "wait_share", "anisotropy", "std", "tolerance")
 """For those who look closely: folded away on the page."""

@@ -7,6 +7,18 @@ from typing import Any
 from likewise.evaluate.catalogue import METRICS, Metric
 from likewise.evaluate.reading import Reading, read
 
+_ZHU = "Zhu et al. 2021, arXiv:2108.02982"
+SCORES = {
+    "positive_score": ("score of positives", "mean product of a query and its positive; lower is a harder task"),
+    "positive_variance": ("variance of positives", "of the positives' scores over the batch"),
+    "negative_score": ("score of negatives", "mean product of a query and the negatives"),
+    "negative_variance": ("variance of negatives", "of a query's scores with the negatives, mean over queries"),
+    "negative_soft_maximum": (
+        "soft maximum of negatives",
+        "temperature times the log of the mean of e^(score / temperature): near the hardest negative's score",
+    ),
+}
+"""Statistics of scores that a method logs, each also as ``plain_...`` of the features that it did not transform yet."""
 _LOGGED = {
     "loss": Metric("loss", "loss", "the method's own objective; not comparable between methods", "lower"),
     "lr": Metric("lr", "learning rate", "of the first parameter group"),
@@ -15,6 +27,8 @@ _LOGGED = {
         "wait_share", "waiting for data", "share of the time that training waited", "lower", share=True
     ),
     "seconds_per_epoch": Metric("seconds_per_epoch", "s per epoch", "seconds for one pass over the data", "lower"),
+    **{name: Metric(name, title, says, source=_ZHU) for name, (title, says) in SCORES.items()},
+    **{f"plain_{n}": Metric(f"plain_{n}", f"{t}, not transformed", s) for n, (t, s) in SCORES.items()},
 }
 _CONTEXT = ("dim", "chance", "apart", "untrained")
 """What the reading of one metric may look at beside it."""
