@@ -120,7 +120,7 @@ def test_names_are_checked_and_stand_in_the_catalogue(data):
     found = measure.evaluate(Told(torch.rand(48, 40)), Triples(), data)
     assert set(found) <= set(METRICS)
     assert measure.evaluate(Told(torch.rand(48, 40)), Triples(), data, what=["ranked_users"]) == {"ranked_users": 48}
-    with pytest.raises(InputError, match="no 'recall_20'; did you mean 'top20_recall'"):
+    with pytest.raises(InputError, match="metric 'recall_20'; did you mean 'top20_recall'"):
         measure.evaluate(Told(torch.rand(48, 40)), Triples(), data, what=["recall_20"])
     with pytest.raises(InputError, match="at least 1 item"):
         Ranking(ks=())

@@ -63,9 +63,12 @@ class LargestStrength(Measure):
 
     untrained = ("std",)
 
-    def evaluate(self, learner, views, dataset, *, seed=0, what=None, device=None, progress=False):
-        found = {"std": float(learner.strength.max()), "seconds": 1.0}
-        return {k: v for k, v in found.items() if what is None or k in what}
+    @property
+    def names(self):
+        return ("std", "seconds")
+
+    def measured(self, asked):
+        return {"std": float(asked.learner.strength.max()), "seconds": 1.0}
 
     def probe(self, learner, views, dataset, *, rows, seed):
         return {"std": float(len(dataset))}
@@ -123,6 +126,8 @@ def test_a_recipe_says_what_is_measured(run):
     assert run.metrics["std"] == 11.0
     assert run.metrics["untrained"] == {"std": 11.0}
     assert run.evaluate(what=["seconds"]) == {"seconds": 1.0}
+    with pytest.raises(InputError, match="unknown metric 'secs'; did you mean 'seconds'"):
+        run.evaluate(what=["secs"])
     assert [e["std"] for e in run.events() if e["event"] == "probe"] == [12.0] * 4
 
 

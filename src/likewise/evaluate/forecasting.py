@@ -1,19 +1,18 @@
 """Forecasts from frozen representations: ridge regression from one time step's features to the steps that follow."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from likewise.core.errors import InputError, near
+from likewise.core.errors import InputError
 from likewise.core.learner import Learner
 from likewise.core.recipe import part
-from likewise.data.dataset import Dataset
 from likewise.evaluate.catalogue import HORIZONS
-from likewise.evaluate.features import Views, at_rest, device_of
-from likewise.evaluate.measure import Measure
+from likewise.evaluate.features import at_rest, device_of
+from likewise.evaluate.measure import Asked, Measure
 
 ALPHAS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 """Regularisations that are chosen from on the validation part."""
@@ -56,29 +55,17 @@ class Forecasting(Measure):
         each = [f"{metric}_{h}" for metric in ("mse", "mae") for h in HORIZONS]
         return ("forecast_mse", "forecast_mae", "naive_mse", *each)
 
-    def evaluate(
-        self,
-        learner: Learner,
-        views: Views,
-        dataset: Dataset,
-        *,
-        seed: int = 0,
-        what: Collection[str] | None = None,
-        device: torch.device | str | None = None,
-        progress: bool = False,
-    ) -> dict[str, Any]:
-        """MSE and MAE for each horizon and their means; arguments as for :meth:`Measure.evaluate`."""
-        for name in what or ():
-            if name not in self.names:
-                raise InputError(f"unknown metric {name!r}{near(name, self.names)}")
+    def measured(self, asked: Asked) -> dict[str, Any]:
+        """MSE and MAE for each horizon and their means."""
+        learner, dataset = asked.learner, asked.dataset
         if "series" not in dataset.shared:
             raise InputError(f"{dataset.name} is no long series, so nothing can be forecast")
         # the views may stand on a GPU
-        where = device_of(learner) if device is None else device
-        plain = views.plain({"series": dataset.shared["series"][None].to(where)})["series"]
+        where = device_of(learner) if asked.device is None else asked.device
+        plain = asked.views.plain({"series": dataset.shared["series"][None].to(where)})["series"]
         assert isinstance(plain, Tensor)
         x, ends = plain[0].cpu(), [int(end) for end in dataset.shared["split"]]
-        features = causal_features(learner, x, context=self.context, batch=self.batch, device=device)
+        features = causal_features(learner, x, context=self.context, batch=self.batch, device=asked.device)
         splits = {horizon: Split.of(x, ends, horizon) for horizon in HORIZONS}
         fitting = [horizon for horizon, split in splits.items() if split is not None]
         found: dict[str, float] = {}
@@ -86,8 +73,7 @@ class Forecasting(Measure):
             split = splits[horizon]
             assert split is not None
             found |= {f"{k}_{horizon}": v for k, v in fit_and_score(features, x, split, horizon).items()}
-        out = _summed_up(found)
-        return {name: value for name, value in out.items() if what is None or name in what}
+        return _summed_up(found)
 
 
 def _summed_up(found: dict[str, float]) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 import warnings
 import zlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -11,13 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from likewise.core.batch import Graph
-from likewise.core.errors import InputError, near
+from likewise.core.errors import InputError
 from likewise.core.learner import Learner
 from likewise.core.recipe import part
 from likewise.data.dataset import Dataset
 from likewise.evaluate.features import Views, extract
 from likewise.evaluate.linear import Logistic, Standard, logistic
-from likewise.evaluate.measure import Measure
+from likewise.evaluate.measure import Asked, Measure
 from likewise.evaluate.scores import spread
 
 GRID = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
@@ -153,31 +153,21 @@ class NodeClassification(Measure):
             raise InputError("node-classification: the shares must be above 0 and leave nodes to test on")
         self.splits, self.train_share, self.validation_share = splits, train_share, validation_share
 
-    def evaluate(
-        self,
-        learner: Learner,
-        views: Views,
-        dataset: Dataset,
-        *,
-        seed: int = 0,
-        what: Collection[str] | None = None,
-        device: torch.device | str | None = None,
-        progress: bool = False,
-    ) -> dict[str, Any]:
-        """See :meth:`Measure.evaluate`."""
-        names = [name for gives, _, _ in _FAMILIES for name in gives] + ["dim"]
-        for name in what or ():
-            if name not in names:
-                raise InputError(f"unknown metric {name!r}{near(name, names)}")
-        rows = torch.arange(len(dataset))
-        z = extract(learner, views, dataset, rows, device=device, progress=progress)
-        nodes = _Nodes(z, dataset, self, seed)
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every metric that may come out."""
+        return (*(name for gives, _, _ in _FAMILIES for name in gives), "dim")
+
+    def measured(self, asked: Asked) -> dict[str, Any]:
+        """See :meth:`Measure.measured`."""
+        dataset, rows = asked.dataset, torch.arange(len(asked.dataset))
+        z = extract(asked.learner, asked.views, dataset, rows, device=asked.device, progress=asked.progress)
+        nodes = _Nodes(z, dataset, self, asked.seed)
         out: dict[str, Any] = {}
         for gives, needs_classes, run in _FAMILIES:
-            if (what is None or set(gives) & set(what)) and (nodes.classed or not needs_classes) and len(z) > 1:
+            if asked.wants(*gives) and (nodes.classed or not needs_classes) and len(z) > 1:
                 out |= run(nodes)
-        out["dim"] = z.shape[1]
-        return {name: value for name, value in out.items() if what is None or name in what}
+        return out | {"dim": z.shape[1]}
 
     def probe(self, learner: Learner, views: Views, dataset: Dataset, *, rows: int, seed: int) -> dict[str, Any]:
         """Accuracy over two splits, and geometry."""

@@ -3,7 +3,7 @@
 A learner is asked for the embeddings of users and items alone; a score is their dot product.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -15,7 +15,7 @@ from likewise.core.recipe import part
 from likewise.data.dataset import Dataset
 from likewise.data.interactions import TEST, TRAIN, VALID
 from likewise.evaluate.features import Views, extract
-from likewise.evaluate.measure import Measure
+from likewise.evaluate.measure import Asked, Measure
 
 KINDS = ("recall", "ndcg", "ndcg_found", "precision", "hit")
 
@@ -48,30 +48,22 @@ class Ranking(Measure):
         self.ks, self.split, self.mask_valid, self.users = ks, split, mask_valid, users
         self.untrained = (f"top{ks[0]}_recall", f"top{ks[0]}_ndcg")
 
-    def evaluate(
-        self,
-        learner: Learner,
-        views: Views,
-        dataset: Dataset,
-        *,
-        seed: int = 0,
-        what: Collection[str] | None = None,
-        device: torch.device | str | None = None,
-        progress: bool = False,
-    ) -> dict[str, Any]:
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every metric that may come out."""
+        of_lists = [f"top{k}_{kind}" for k in self.ks for kind in (*KINDS, "coverage")]
+        return (*of_lists, f"top{self.ks[0]}_recall_popular", "ranked_users")
+
+    def measured(self, asked: Asked) -> dict[str, Any]:
         """Means over users; see the class."""
-        names = [f"top{k}_{kind}" for k in self.ks for kind in (*KINDS, "coverage")]
-        names += [f"top{self.ks[0]}_recall_popular", "ranked_users"]
-        for name in what or ():
-            if name not in names:
-                raise InputError(f"the ranking measures no {name!r}{near(name, names)}")
-        user, item = embeddings(learner, views, dataset, device)
+        dataset = asked.dataset
+        user, item = embeddings(asked.learner, asked.views, dataset, asked.device)
         found = self._measured(dataset, user, item, self.split)
-        if what is None or f"top{self.ks[0]}_recall_popular" in what:
+        if asked.wants(f"top{self.ks[0]}_recall_popular"):
             popular = dataset.shared["train"][1].bincount(minlength=len(item)).float()[:, None]
             of_all = self._measured(dataset, torch.ones(len(user), 1), popular, self.split)
             found[f"top{self.ks[0]}_recall_popular"] = of_all[f"top{self.ks[0]}_recall"]
-        return {name: found[name] for name in names if what is None or name in what}
+        return {name: found[name] for name in self.names if name in found}
 
     def probe(self, learner: Learner, views: Views, dataset: Dataset, *, rows: int, seed: int) -> dict[str, Any]:
         """Recall and NDCG of the first k on the validation split, for at most ``rows`` users."""
