@@ -4,6 +4,9 @@ from likewise.functional.alignment_uniformity import alignment as alignment
 from likewise.functional.alignment_uniformity import uniformity as uniformity
 from likewise.functional.codes import sinkhorn as sinkhorn
 from likewise.functional.codes import swapped_prediction as swapped_prediction
+from likewise.functional.attraction_repulsion import attraction as attraction
+from likewise.functional.attraction_repulsion import key_attraction_repulsion as key_attraction_repulsion
+from likewise.functional.attraction_repulsion import repulsion as repulsion
 from likewise.functional.decoupled import decoupled_nce as decoupled_nce
 from likewise.functional.hard_negative import hard_negative_nce as hard_negative_nce
 from likewise.functional.infonce import clip as clip
