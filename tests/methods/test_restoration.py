@@ -141,6 +141,8 @@ def test_factors_that_disagree_are_refused():
     made = plan("edsr", ("views.factor", 4))
     with pytest.raises(InputError, match="4 times smaller and the network makes them 2 times larger"):
         made.learner().encode(batch_of(made))
+    with pytest.raises(InputError, match="4 times smaller and the network makes them 2 times larger"):
+        Restoration(limit=4).evaluate(made.learner(), made.views(), made.dataset)
     with pytest.raises(InputError, match="blocks 0 to 2"):
         plan("pcl-sr", ("layers", (7,))).learner()
 

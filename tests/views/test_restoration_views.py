@@ -118,3 +118,5 @@ def test_the_plain_view_is_the_whole_picture_made_small(columns):
 def test_bad_settings_are_refused(settings, says):
     with pytest.raises(InputError, match=says):
         RestorationViews(3, 15, **settings)
+    with pytest.raises(InputError, match="pictures of 5 pixels are too small"):
+        RestorationViews(3, 5)

@@ -17,6 +17,7 @@ from likewise.evaluate.measure import Measure
 from likewise.evaluate.strip import write_strip
 from likewise.functional.restoration import haar, luma, psnr, ssim
 from likewise.parts.encoders.sr import enlarge
+from likewise.parts.restoration import same_factor
 from likewise.views.restoration import RestorationViews, eight_bits
 
 _OWN = ("psnr", "ssim", "detail_error", "detail")
@@ -67,7 +68,7 @@ class Restoration(Measure):
         with at_rest(learner, device) as where:
             for low, high in _pairs(views, dataset, rows, where):
                 factor = high.shape[2] // low.shape[2]
-                ours = _compared(eight_bits(_restore(learner)(low)), high, factor)
+                ours = _compared(eight_bits(_restore(learner, low, factor)), high, factor)
                 bicubic = _compared(eight_bits(enlarge(low, factor)), high, factor)
                 found.append(ours | {f"{name}_bicubic": value for name, value in bicubic.items()})
         total = {name: sum(each[name] for each in found) for name in found[0]}
@@ -86,7 +87,7 @@ class Restoration(Measure):
         with at_rest(learner) as where:
             for low, high in _pairs(views, dataset, rows, where):
                 factor = high.shape[2] // low.shape[2]
-                columns = [enlarge(low, factor), _restore(learner)(low), high]
+                columns = [enlarge(low, factor), _restore(learner, low, factor), high]
                 write_strip(folder / "pictures.png", columns, ("bicubic", "restored", "original"))
                 return
 
@@ -96,11 +97,18 @@ class Restoration(Measure):
         return rows[:limit]
 
 
-def _restore(learner: Learner) -> Callable[[Tensor], Tensor]:
+def _restore(learner: Learner, low: Tensor, factor: int) -> Tensor:
+    """Restored pictures.
+
+    Raises:
+        InputError: the learner restores none, or makes them larger by another factor than the views made them smaller.
+    """
     found: Callable[[Tensor], Tensor] | None = getattr(learner, "restore", None)
     if found is None:
         raise InputError(f"{type(learner).__name__} restores no pictures")
-    return found
+    out = found(low)
+    same_factor(factor, out.shape[2] // low.shape[2])
+    return out
 
 
 def _pairs(views: Views, dataset: Dataset, rows: Tensor, where: torch.device) -> Iterator[tuple[Tensor, Tensor]]:

@@ -60,12 +60,17 @@ class Restorer(Learner):
             InputError: the views make pictures smaller by another factor than the network makes them larger.
         """
         low, high = image(batch, "low"), image(batch, "high")
-        if high.shape[2] != self.factor * low.shape[2]:
-            raise InputError(
-                f"the views make pictures {high.shape[2] // low.shape[2]} times smaller and the network makes them "
-                f"{self.factor} times larger: give views.factor and learner.encoder.factor one value"
-            )
+        same_factor(high.shape[2] // low.shape[2], self.factor)
         return self.encoder.restore(low)
+
+
+def same_factor(views: int, network: int) -> None:
+    """Refuse views that make pictures smaller by another factor than the network makes them larger."""
+    if views != network:
+        raise InputError(
+            f"the views make pictures {views} times smaller and the network makes them {network} times larger: give "
+            "views.factor and learner.encoder.factor one value"
+        )
 
 
 def image(batch: Batch, role: str) -> Tensor:

@@ -90,6 +90,8 @@ class RestorationViews(nn.Module):
         if factor not in (2, 3, 4):
             raise InputError(f"restoration: factor={factor}: pictures are made 2, 3 or 4 times smaller")
         whole = image_size - image_size % factor
+        if whole < _SMALLEST:
+            raise InputError(f"restoration: pictures of {image_size} pixels are too small, at least {_SMALLEST} needed")
         size = whole if crop is None else crop
         if size > image_size or size % factor or size < _SMALLEST:
             raise InputError(
