@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +9,14 @@ import torch
 from torch import Tensor
 
 from likewise.core.batch import Tokens, rows
-from likewise.core.errors import InputError, near
+from likewise.core.errors import InputError
 from likewise.core.learner import Learner
 from likewise.core.recipe import part
 from likewise.data.dataset import Dataset
 from likewise.data.vocabulary import Vocabulary
 from likewise.evaluate.catalogue import DECODERS, TEXT_METRICS
 from likewise.evaluate.features import Views, at_rest
-from likewise.evaluate.measure import Measure
+from likewise.evaluate.measure import Asked, Measure
 from likewise.functional.text import IGNORED, next_token_nll, repetition, token_similarity
 from likewise.parts.generation import decoder, generate
 from likewise.parts.language import LanguageLearner, next_tokens
@@ -63,45 +62,32 @@ class Generation(Measure):
         writers = dict.fromkeys([*DECODERS, *(_written(text)[0] for text in self.decoders), "text"])
         return ("perplexity", "isotropy", *(f"{m}_{_plain(name)}" for name in writers for m in TEXT_METRICS))
 
-    def evaluate(
-        self,
-        learner: Learner,
-        views: Views,
-        dataset: Dataset,
-        *,
-        seed: int = 0,
-        what: Collection[str] | None = None,
-        device: torch.device | str | None = None,
-        progress: bool = False,
-    ) -> dict[str, Any]:
-        """Arguments as for :meth:`Measure.evaluate`."""
-        for name in what or ():
-            if name not in self.names:
-                raise InputError(f"unknown metric {name!r}{near(name, self.names)}")
-        model = _language(learner)
+    def measured(self, asked: Asked) -> dict[str, Any]:
+        """Of the model, then of what each decoder wrote."""
+        dataset, model = asked.dataset, _language(asked.learner)
         index = _spread(dataset.test_rows, self.rows)
         if not len(index):
             raise InputError(f"{dataset.name} has no test rows")
-        view = views.plain(dataset.take(index))["text"]
+        view = asked.views.plain(dataset.take(index))["text"]
         assert isinstance(view, Tokens)
-        with at_rest(learner, device) as where:
-            out: dict[str, Any] = _of_model(model, view, where) if _asked(what, ("perplexity", "isotropy")) else {}
+        with at_rest(asked.learner, asked.device) as where:
+            out: dict[str, Any] = _of_model(model, view, where) if asked.wants("perplexity", "isotropy") else {}
             long = (view.mask.sum(1) >= min(self.prefix, view.ids.shape[1])).nonzero().flatten()
             chosen = _spread(long, self.prompts)
             vocabulary = Vocabulary(dataset.known["vocabulary"])
             begun = view.ids[chosen, : self.prefix].to(where)
             for written in self.decoders if len(chosen) else ():
                 name, settings = _written(written)
-                if not _asked(what, [f"{m}_{_plain(name)}" for m in TEXT_METRICS]):
+                if not asked.wants(*(f"{m}_{_plain(name)}" for m in TEXT_METRICS)):
                     continue
                 banned = (vocabulary.pad, vocabulary.unknown, vocabulary.end)
-                new = generate(model, decoder(name, settings), begun, self.steps, banned=banned, seed=seed)
+                new = generate(model, decoder(name, settings), begun, self.steps, banned=banned, seed=asked.seed)
                 out |= _of_texts(model, begun, new, vocabulary, name)
             rest = view.ids[chosen, self.prefix : self.prefix + self.steps].to(where)
             whole = view.mask[chosen].sum(1) >= self.prefix + self.steps
             if whole.any():
                 out |= _of_texts(model, begun[whole], rest[whole], vocabulary, "text")
-        return {name: value for name, value in out.items() if what is None or name in what}
+        return out
 
     def illustrate(self, learner: Learner, views: Views, dataset: Dataset, folder: Path) -> None:
         """Write what each decoder makes of the beginnings of a few test rows to ``texts.json``."""
@@ -139,10 +125,6 @@ def _language(learner: Learner) -> LanguageLearner:
 
 def _plain(name: str) -> str:
     return name.replace("-", "_")
-
-
-def _asked(what: Collection[str] | None, names: Collection[str]) -> bool:
-    return what is None or not set(what).isdisjoint(names)
 
 
 def _written(text: str) -> tuple[str, dict[str, str]]:
