@@ -38,6 +38,7 @@ def restore(
     import torch
 
     from likewise.api import Run
+    from likewise.data.progress import Bar
     from likewise.evaluate.features import at_rest
     from likewise.evaluate.strip import to_pillow, write_strip
     from likewise.parts.encoders.sr import enlarge
@@ -56,8 +57,9 @@ def restore(
     versions: list[list[Tensor]] = []
     sums: list[dict[str, float]] = []
     out.mkdir(parents=True, exist_ok=True)
-    with at_rest(learner, held.device):
+    with at_rest(learner, held.device), Bar(len(names), "restoring") as bar:
         for source, name in names:
+            bar.advance(1)
             image, reason = _read(source, held.plan.facts["channels"])
             if image is not None and full_size:
                 height, width = (side - side % learner.factor for side in image.shape[2:])
