@@ -14,6 +14,7 @@ from likewise.functional.infonce import info_nce as info_nce
 from likewise.functional.infonce import nt_xent as nt_xent
 from likewise.functional.infonce import prototype_nce as prototype_nce
 from likewise.functional.infonce import sup_con as sup_con
+from likewise.functional.margin import margin_nce as margin_nce
 from likewise.functional.mixing import extrapolate as extrapolate
 from likewise.functional.mixing import interpolate as interpolate
 from likewise.functional.mixing import mix_pairs as mix_pairs
