@@ -8,6 +8,9 @@ from likewise.functional.attraction_repulsion import attraction as attraction
 from likewise.functional.attraction_repulsion import key_attraction_repulsion as key_attraction_repulsion
 from likewise.functional.attraction_repulsion import repulsion as repulsion
 from likewise.functional.decoupled import decoupled_nce as decoupled_nce
+from likewise.functional.direct import direct_pred as direct_pred
+from likewise.functional.direct import direct_set as direct_set
+from likewise.functional.direct import eigenspace_alignment as eigenspace_alignment
 from likewise.functional.hard_negative import hard_negative_nce as hard_negative_nce
 from likewise.functional.infonce import clip as clip
 from likewise.functional.infonce import info_nce as info_nce
