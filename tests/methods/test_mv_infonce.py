@@ -12,6 +12,7 @@ from likewise.core.batch import Batch
 from likewise.core.comm import Collective
 from likewise.core.errors import InputError
 from likewise.core.registry import load
+from likewise.functional.multi_view import names
 
 IDS = torch.tensor([4, 7, 4, 9, 1])  # a sample twice
 LOSSES = (functional.mv_info_nce, functional.mv_dhel, functional.poly_view_nce)
@@ -116,6 +117,15 @@ def test_copies_in_other_processes_are_no_negatives(loss, doubled) -> None:
     views = unit_views(3)
     twice = loss([torch.cat([v, v]) for v in views], temperature=0.5, ids=torch.arange(5).repeat(2))
     assert_close(loss(views, temperature=0.5, ids=torch.arange(5), comm=doubled), twice[:5])
+
+
+def test_samples_of_two_processes_without_ids_are_different() -> None:
+    class Second(Collective):
+        rank, world = 1, 2
+
+    first, second = (names(4, None, comm, torch.device("cpu")).tolist() for comm in (Collective(), Second()))
+    assert len({*first, *second}) == 8
+    assert torch.equal(names(5, IDS, Second(), torch.device("cpu")), IDS)
 
 
 def test_the_learner_takes_every_view_there_is(build, batch) -> None:

@@ -86,7 +86,7 @@ def direct_set(
 def eigenspace_alignment(weight: Float[Tensor, "d d"], moment: Float[Tensor, "d d"]) -> Float[Tensor, ""]:
     """How far a predictor keeps the directions of the second moment's eigenvectors: the mean of |cos(W u, u)|, 0 to 1.
 
-    Source: Tian et al., arXiv:2102.06810, Figure 3.
+    Source: Tian et al., arXiv:2102.06810, whose theory says that the two align during training.
     """
     _, vectors = torch.linalg.eigh(moment)
     return torch.cosine_similarity(weight @ vectors, vectors, dim=0).abs().mean()

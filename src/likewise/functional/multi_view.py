@@ -86,7 +86,7 @@ def mv_info_nce(
     with u_il view l of sample i and tau the temperature. The denominator holds the positives (j = i) and other samples'
     *other* views; ``variant="code"`` takes their same view (m = l) as well, as the authors' code does. For two views
     this is not NT-Xent: the mean over both anchors stands inside of the logarithm. A batch of one costs 0.
-    Source: Koromilas et al., "A Principled Framework for Multi-View Contrastive Learning", 2025, its MV-InfoNCE loss.
+    Source: Koromilas et al., "A Principled Framework for Multi-View Contrastive Learning", arXiv:2507.06979.
 
     Raises:
         InputError: fewer than two views.
@@ -113,7 +113,7 @@ def mv_dhel(
     with u_il view l of sample i and tau the temperature; O(n^2 V) where the others are O(n^2 V^2). For two views it is
     DHEL. Kept in log space, where the authors' code divides by a product of V sums, which overflows. Over ordered pairs
     of views, as the README sums, the value is log 2 less. A sample without any other costs 0 and has no gradient.
-    Source: Koromilas et al., 2025, its MV-DHEL loss.
+    Source: Koromilas et al., arXiv:2507.06979, MV-DHEL.
 
     Raises:
         InputError: fewer than two views.
