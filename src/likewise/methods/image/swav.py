@@ -180,7 +180,7 @@ def small() -> Recipe:
     """Minutes on two cores: two large and four small crops of clothing."""
     views = spec(multi_crop, num_local=4, local_size=14, global_scale=(0.3, 1.0), local_scale=(0.1, 0.3), blur_prob=0.0,
                  jitter=(0.4, 0.4, 0.4, 0.1))  # fmt: skip
-    return small_images(SwAV, views=views, prototypes=60, dim=64, frozen_steps=40, queue_size=1024, queue_epoch=5)
+    return small_images(SwAV, views=views, prototypes=60, dim=64, frozen_steps=20, queue_size=1024, queue_epoch=5)
 
 
 @recipe(SwAV)
