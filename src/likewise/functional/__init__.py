@@ -2,11 +2,11 @@
 
 from likewise.functional.alignment_uniformity import alignment as alignment
 from likewise.functional.alignment_uniformity import uniformity as uniformity
-from likewise.functional.codes import sinkhorn as sinkhorn
-from likewise.functional.codes import swapped_prediction as swapped_prediction
 from likewise.functional.attraction_repulsion import attraction as attraction
 from likewise.functional.attraction_repulsion import key_attraction_repulsion as key_attraction_repulsion
 from likewise.functional.attraction_repulsion import repulsion as repulsion
+from likewise.functional.codes import sinkhorn as sinkhorn
+from likewise.functional.codes import swapped_prediction as swapped_prediction
 from likewise.functional.decoupled import decoupled_nce as decoupled_nce
 from likewise.functional.direct import direct_pred as direct_pred
 from likewise.functional.direct import direct_set as direct_set
@@ -47,10 +47,10 @@ from likewise.functional.series import information_kept as information_kept
 from likewise.functional.series import local_contrast as local_contrast
 from likewise.functional.series import mask_consistency as mask_consistency
 from likewise.functional.series import mmd as mmd
-from likewise.functional.turns import at_markers as at_markers
-from likewise.functional.turns import reconstruction_nce as reconstruction_nce
 from likewise.functional.text import contrastive_score as contrastive_score
 from likewise.functional.text import next_token_nll as next_token_nll
 from likewise.functional.text import repetition as repetition
 from likewise.functional.text import token_contrast as token_contrast
 from likewise.functional.text import token_similarity as token_similarity
+from likewise.functional.turns import at_markers as at_markers
+from likewise.functional.turns import reconstruction_nce as reconstruction_nce
