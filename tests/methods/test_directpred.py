@@ -130,3 +130,14 @@ def test_training_lowers_the_loss_without_collapse(build, batch, train) -> None:
     assert losses[-1] < losses[0]
     z = normalize(learner.eval().embed(both.views["a"]), dim=1)
     assert float(z.detach().std(0).mean()) * z.shape[1] ** 0.5 > 0.1
+
+
+@pytest.mark.parametrize("how", ["directpred", "directcopy"])
+def test_without_a_predictor_targets_collapse_and_with_a_set_one_they_spread(how, build, batch, train) -> None:
+    after = {}
+    for predictor in ("identity", how):
+        learner = build("directpred", predictor=predictor)
+        spreads = [float(train(learner, batch(step, n=32)).logs["spread"]) for step in range(30)]
+        after[predictor] = spreads[-1] / spreads[0]
+    assert after["identity"] < 0.8
+    assert after[how] > 1
