@@ -129,11 +129,11 @@ def test_what_cannot_be_measured():
     learner = Told(None)
     with pytest.raises(InputError, match="one kind of input"):
         Retrieval().evaluate(learner, learner, data)
-    with pytest.raises(InputError, match="measures no 'retreval'"):
+    with pytest.raises(InputError, match="unknown metric 'retreval'"):
         Retrieval().evaluate(learner, learner, data, what=["retreval"])
     with pytest.raises(InputError, match="no turns"):
         Answers().evaluate(learner, learner, data)
-    with pytest.raises(InputError, match="not measured by"):
+    with pytest.raises(InputError, match="unknown metric"):
         Answers().evaluate(learner, learner, data, what=["x"])
     for measure in (Retrieval, Answers):
         with pytest.raises(InputError, match="at least 1"):

@@ -59,7 +59,7 @@ class Vocabulary:
         return out
 
     def decode(self, ids: Iterable[int]) -> str:
-        r"""The text of tokens; special ones are nothing, but an unknown character is ``\\ufffd``."""
+        r"""The text of tokens; special ones are nothing, but an unknown character is ``\ufffd``."""
         words = ("\ufffd" if i == self.unknown else "" if i in (self.pad, self.end) else self.tokens[i] for i in ids)
         return "".join(words)
 

@@ -1,6 +1,6 @@
 """How near restored pictures come to the true ones: PSNR, SSIM and the energy of their fine detail."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from likewise.core.batch import move
-from likewise.core.errors import InputError, near
+from likewise.core.errors import InputError
 from likewise.core.learner import Learner
 from likewise.core.recipe import part
 from likewise.data.dataset import Dataset
 from likewise.evaluate.features import Views, at_rest
-from likewise.evaluate.measure import Measure
+from likewise.evaluate.measure import Asked, Measure
 from likewise.evaluate.strip import write_strip
 from likewise.functional.restoration import haar, luma, psnr, ssim
 from likewise.parts.encoders.sr import enlarge
@@ -48,33 +48,19 @@ class Restoration(Measure):
         """Every metric that comes out."""
         return (*_OWN, *(f"{name}_bicubic" for name in _OWN[:3]), "test_rows")
 
-    def evaluate(
-        self,
-        learner: Learner,
-        views: Views,
-        dataset: Dataset,
-        *,
-        seed: int = 0,
-        what: Collection[str] | None = None,
-        device: torch.device | str | None = None,
-        progress: bool = False,
-    ) -> dict[str, Any]:
-        """Means over the test pictures (all pictures where none is held out); see :meth:`Measure.evaluate`."""
-        for name in what or ():
-            if name not in self.names:
-                raise InputError(f"unknown metric {name!r}{near(name, self.names)}")
+    def measured(self, asked: Asked) -> dict[str, Any]:
+        """Means over the test pictures (all pictures where none is held out)."""
         found: list[dict[str, float]] = []
-        rows = self._rows(dataset, self.limit)
-        with at_rest(learner, device) as where:
-            for low, high in _pairs(views, dataset, rows, where):
+        rows = self._rows(asked.dataset, self.limit)
+        with at_rest(asked.learner, asked.device) as where:
+            for low, high in _pairs(asked.views, asked.dataset, rows, where):
                 factor = high.shape[2] // low.shape[2]
-                ours = _compared(eight_bits(_restore(learner, low, factor)), high, factor)
+                ours = _compared(eight_bits(_restore(asked.learner, low, factor)), high, factor)
                 bicubic = _compared(eight_bits(enlarge(low, factor)), high, factor)
                 found.append(ours | {f"{name}_bicubic": value for name, value in bicubic.items()})
         total = {name: sum(each[name] for each in found) for name in found[0]}
         out = {**_summed_up(total, len(rows)), **_summed_up(total, len(rows), "_bicubic")}
-        out = {name: out[name] for name in self.names if name in out} | {"test_rows": len(rows)}
-        return {name: value for name, value in out.items() if what is None or name in what}
+        return {name: out[name] for name in self.names if name in out} | {"test_rows": len(rows)}
 
     def probe(self, learner: Learner, views: Views, dataset: Dataset, *, rows: int, seed: int) -> dict[str, Any]:
         """PSNR and detail of a few test pictures."""

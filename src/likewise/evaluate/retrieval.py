@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from likewise.core.learner import Learner
 from likewise.core.recipe import part
 from likewise.data.dataset import Dataset
 from likewise.evaluate.features import Views, extract
-from likewise.evaluate.measure import Measure
+from likewise.evaluate.measure import Asked, Measure
 from likewise.similarity import unit_rows
 
 WHICH = ("first", "second", "third")
@@ -50,23 +50,12 @@ class Retrieval(Measure):
         of_one = tuple(f"retrieval_{which}" for which in WHICH)
         return ("retrieval", "retrieval_10", *of_one, *(f"pair_recall_{k}" for k in KS), "retrieval_chance")
 
-    def evaluate(
-        self,
-        learner: Learner,
-        views: Views,
-        dataset: Dataset,
-        *,
-        seed: int = 0,
-        what: Collection[str] | None = None,
-        device: torch.device | str | None = None,
-        progress: bool = False,
-    ) -> dict[str, Any]:
-        """Shares of the test samples; see the class. Arguments as for :meth:`Measure.evaluate`."""
-        for name in what or ():
-            if name not in self.names:
-                raise InputError(f"retrieval measures no {name!r}{near(name, self.names)}")
-        found = self._measured(learner, views, dataset, dataset.test_rows, seed, device)
-        return {name: found[name] for name in self.names if name in found and (what is None or name in what)}
+    def measured(self, asked: Asked) -> dict[str, Any]:
+        """Shares of the test samples; see the class."""
+        found = self._measured(
+            asked.learner, asked.views, asked.dataset, asked.dataset.test_rows, asked.seed, asked.device
+        )
+        return {name: found[name] for name in self.names if name in found}
 
     def probe(self, learner: Learner, views: Views, dataset: Dataset, *, rows: int, seed: int) -> dict[str, Any]:
         """What an untrained learner is measured by, too, for at most ``rows`` test samples."""
@@ -208,23 +197,9 @@ class Answers(Measure):
             raise InputError(f"answers: queries={queries} must be at least 1")
         self.queries = queries
 
-    def evaluate(
-        self,
-        learner: Learner,
-        views: Views,
-        dataset: Dataset,
-        *,
-        seed: int = 0,
-        what: Collection[str] | None = None,
-        device: torch.device | str | None = None,
-        progress: bool = False,
-    ) -> dict[str, Any]:
-        """Shares of the questions; arguments as for :meth:`Measure.evaluate`."""
-        for name in what or ():
-            if name not in self.names:
-                raise InputError(f"answers are not measured by {name!r}{near(name, self.names)}")
-        found = self._measured(learner, views, dataset, dataset.test_rows, device)
-        return {name: value for name, value in found.items() if what is None or name in what}
+    def measured(self, asked: Asked) -> dict[str, Any]:
+        """Shares of the questions."""
+        return self._measured(asked.learner, asked.views, asked.dataset, asked.dataset.test_rows, asked.device)
 
     def probe(self, learner: Learner, views: Views, dataset: Dataset, *, rows: int, seed: int) -> dict[str, Any]:
         """The share found first, for at most ``rows`` test pictures."""
