@@ -88,6 +88,7 @@ def equations():
     soft = {"temperature": 0.1, "base_temperature": 0.1}
     scale = torch.tensor([100.0], requires_grad=True)
     codes = torch.full((1, 1), 1 / N).expand(N, N)
+    orders = torch.stack([torch.randperm(N), torch.randperm(N)])[:, None]
     yield "nt_xent", lambda a, b: f.nt_xent(a, b, temperature=0.5)
     yield "nt_xent of duplicates", lambda a, b: f.nt_xent(a, b, temperature=0.5, ids=ids // 2)
     yield "decoupled_nce", lambda a, b: f.decoupled_nce(a, b, temperature=0.1)
@@ -115,6 +116,10 @@ def equations():
     yield "node_info_nce", lambda a, b: f.node_info_nce(a, b, temperature=0.5)
     yield "grouped_nt_xent", lambda a, b: f.grouped_nt_xent(a[None], b[None])
     yield "hierarchical_contrast", lambda a, b: f.hierarchical_contrast(a[None], b[None])
+    yield "pairwise_clip", lambda a, b: f.pairwise_clip([a, b, b.flip(0)], 10.0, ids=ids)
+    yield "multilinear_nce", lambda a, b: f.multilinear_nce([a, b], 10.0, permutations=orders)
+    yield "multilinear_nce of all pairs", lambda a, b: f.multilinear_nce([a, b], 10.0)
+    yield "reconstruction_nce", lambda a, b: f.reconstruction_nce((a, b), (b, a), queue, temperature=0.1)
 
 
 def test_every_equation_is_watched():
