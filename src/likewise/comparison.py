@@ -12,7 +12,7 @@ from typing import Any
 from likewise.api import Run, prepare, prepare_agent, write_report
 from likewise.core import registry
 from likewise.core.card import Claim
-from likewise.core.errors import InputError
+from likewise.core.errors import InputError, near
 from likewise.evaluate.catalogue import METRICS
 from likewise.report.comparison import ComparisonPage, Row, read_entry, write_comparison
 from likewise.report.ledger import judge
@@ -106,7 +106,9 @@ def compare(
     if not chosen:
         raise InputError("a comparison needs at least one seed")
     if metric is not None and metric not in METRICS:
-        raise InputError(f"unknown metric {metric!r}: there are {', '.join(METRICS)}")
+        raise InputError(
+            f"unknown metric {metric!r}{near(metric, METRICS, listed=False)}; likewise runs --json shows a run's"
+        )
     folder = Path(out)
     plans: dict[str, list[Plan | AgentPlan]] = {}
     for method in dict.fromkeys(methods):

@@ -169,7 +169,7 @@ ROWS = [
     # methods and settings
     Row("unknown-method", f"{TRAIN.replace('dcl', 'simcrl')} digits", ("'simcrl'", "did you mean 'simclr'")),
     Row("no-method", "train --data digits", ("which method?",)),
-    Row("unknown-verb", "trian dcl", ("unknown verb 'trian'", "did you mean 'train'?")),
+    Row("unknown-verb", "trian dcl", ("unknown verb 'trian'", "did you mean 'train'")),
     Row("unknown-option", "train dcl --epoch 3", ("--epoch", "likewise train --help")),
     Row("option-not-a-number", "train dcl --epochs many", ("--epochs", "number")),
     Row("unknown-size", "train dcl --data digits --size smal", ("size 'smal'", "did you mean 'small'?")),
@@ -196,7 +196,7 @@ ROWS = [
     Row("module-missing", "check no_such_module:Mine", ("no module 'no_such_module'",)),
     Row("show-unknown", "show dlc", ("'dlc'", "did you mean 'dcl'")),
     Row("show-unknown-size", "show dcl --settings huge", ("size 'huge'",)),
-    Row("modality-unknown", "methods --modality images", ("'images'", "did you mean 'image'?")),
+    Row("modality-unknown", "methods --modality images", ("'images'", "did you mean 'image'")),
     Row("word-on-no-card", "methods zzz", ("'zzz'",)),
     Row("new-bad-name", "new My_Method", ("'My_Method'", "small letters")),
     Row("new-name-taken", "new dcl", ("there is a method 'dcl' already",)),

@@ -10,6 +10,7 @@ import pytest
 
 from likewise.core import registry
 from likewise.core.registry import load_file, read_source
+from likewise.train.plan import prepare
 
 
 @pytest.fixture
@@ -70,10 +71,12 @@ def test_a_method_like_another_is_one_of_its_own(cli, tmp_path, like, forget):
     imported = {a.asname or a.name for n in ast.parse(source).body if isinstance(n, ast.ImportFrom) for a in n.names}
     assert imported <= names
     made = load_file(f"{tmp_path / 'own_one.py'}:OwnOne")
-    ours = made.recipe("tiny").learner.build(channels=3, image_size=16, num_samples=64, steps=4, num_classes=2, batch=8)
-    theirs = registry.load(like).recipe("tiny").learner
-    theirs = theirs.build(channels=3, image_size=16, num_samples=64, steps=4, num_classes=2, batch=8)
-    shapes = [{k: v.shape for k, v in learner.state_dict().items()} for learner in (ours, theirs)]
+    theirs = registry.load(like)
+    assert made.card.kind == theirs.card.kind
+    if made.card.kind != "learner":
+        return
+    learners = [prepare(method, size="tiny").learner() for method in (made, theirs)]
+    shapes = [{k: v.shape for k, v in learner.state_dict().items()} for learner in learners]
     assert shapes[0] == shapes[1]
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import miniature
+import other_faults
 import pytest
 
 from likewise.core import registry
@@ -40,8 +41,16 @@ def test_a_fault_is_seen(slug, pool):
 
 def test_some_check_is_failed_by_every_fault():
     """Each check has a fault that shows that it can fail, but for those that no working code can fail."""
-    shown = {name for wanted in miniature.FAULTS.values() for name in wanted}
+    shown = {name for wanted in miniature.FAULTS.values() for name in wanted} | set(other_faults.FAULTS)
     assert {one.name for one in all_checks()} - shown == UNSHOWN
+
+
+@pytest.mark.parametrize("name", other_faults.FAULTS)
+def test_checks_of_other_kinds_see_a_fault(name, monkeypatch):
+    [one] = [one for one in all_checks() if one.name == name]
+    found = run_check(one, Subject(other_faults.FAULTS[name](monkeypatch)))
+    assert not found.passed
+    assert found.message
 
 
 UNSHOWN = {

@@ -66,7 +66,7 @@ def test_progress_is_a_share(step, steps, progress):
 
 def test_protocols_know_their_members():
     class Reader:
-        needs = ("expert",)
+        needs, draws, beams = ("expert",), False, 1
 
         def score(self, sources: Sources):
             return sources.logits["expert"]

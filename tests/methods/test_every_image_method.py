@@ -9,7 +9,7 @@ from likewise.core.learner import Context, Learner
 from likewise.core.registry import listings, load
 from likewise.parts.momentum import Momentum
 
-SLUGS = [slug for slug, found in listings().items() if found.card.modality == "image" and found.card.kind == "learner"]
+SLUGS = [slug for slug, found in listings().items() if found.module.startswith("likewise.methods.image.")]
 
 
 @pytest.mark.parametrize("size", ["tiny", "small", "paper"])

@@ -219,7 +219,7 @@ _ALL = (
     _accuracy(
         "turn_recall_1",
         "answers, recall@1",
-        "share of questions about test pictures whose answer is found first among all answers to test questions",
+        "share of questions about test pictures whose answer is found first among all answers",
         _MUCO,
         lead=True,
     ),

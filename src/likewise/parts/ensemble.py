@@ -41,15 +41,20 @@ class Ensemble(nn.Module):
         self.register_buffer("used", torch.ones((), dtype=torch.int64))
 
     @property
+    def num_used(self) -> int:
+        """How many of the encoders are in use; one where there are shapes alone (meta tensors)."""
+        return 1 if self.used.is_meta else int(self.used)
+
+    @property
     def dim(self) -> int:
         """Width of the features as things stand."""
-        return self.width * int(self.used)
+        return self.width * self.num_used
 
     @property
     def newest(self) -> nn.Module:
         """The last of those in use."""
-        return self.members[int(self.used) - 1]
+        return self.members[self.num_used - 1]
 
     def forward(self, view: Any) -> Tensor:
         """Features ``(n, used * width)``, those of the first member first."""
-        return torch.cat([member(view) for member in self.members[: int(self.used)]], 1)
+        return torch.cat([member(view) for member in self.members[: self.num_used]], 1)

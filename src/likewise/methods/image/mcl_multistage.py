@@ -114,7 +114,7 @@ class MCL(Learner):
     @property
     def stage(self) -> int:
         """The stage that trains, from 0."""
-        return int(self.encoder.used) - 1
+        return self.encoder.num_used - 1
 
     def begin_stage(self, name: str, ctx: Context) -> None:
         """Cluster by the features of the stage that has ended, and go on to the next encoder."""
