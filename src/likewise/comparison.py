@@ -158,7 +158,12 @@ def _command(
 
 
 def claim(
-    slug: str, *, out: str | Path = "runs/claims", seeds: int | None = None, quiet: bool = False
+    slug: str,
+    *,
+    out: str | Path = "runs/claims",
+    seeds: int | None = None,
+    first: int = CLAIM_SEEDS,
+    quiet: bool = False,
 ) -> dict[str, Any]:
     """Check the claim on a method's card against its baseline, whatever comes out.
 
@@ -166,6 +171,7 @@ def claim(
         slug: of the method.
         out: folder for the runs; finished ones are not run again.
         seeds: how many; as many as the card says by default, and never fewer than 2.
+        first: of them. A claim whose recipe was changed after its result was seen needs seeds that nobody has seen.
         quiet: no progress.
 
     Returns:
@@ -178,7 +184,6 @@ def claim(
     if card.claim is None:
         raise InputError(f"{slug} has no claim on its card: it is a baseline")
     made = card.claim
-    first = CLAIM_SEEDS
     numbers = list(range(first, first + max(2, seeds or made.seeds)))
     began = time.monotonic()
     # a decoder has no runs of its own: it works on those of a model, which another claim may have made
@@ -203,7 +208,7 @@ def claim(
         "machine": f"{platform.machine()}, {env['threads']} threads" + "".join(f", {g}" for g in env["gpus"]),
         "versions": {"likewise": env["likewise"], "python": env["python"], **env["packages"]},
         "date": datetime.date.today().isoformat(),
-        "command": f"likewise claim {slug}",
+        "command": f"likewise claim {slug}" + (f" --first-seed {first}" if first != CLAIM_SEEDS else ""),
         "seconds": round(max(time.monotonic() - began, trained), 1),
     }
 

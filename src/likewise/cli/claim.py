@@ -14,6 +14,9 @@ from likewise.core.registry import listing, listings
 def claim(
     methods: Annotated[list[str], typer.Argument(metavar="METHOD...|all", help="Whose claims; all: every one.")],
     seeds: Annotated[int | None, typer.Option(help="How many seeds; as many as the card says by default.")] = None,
+    first_seed: Annotated[
+        int, typer.Option(min=0, help="The first of them: others than before for a recipe that was changed since.")
+    ] = 100,
     area: Annotated[str | None, typer.Option(help="With all: only this modality (image, text, graph, ...).")] = None,
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder of the results, a JSON file each, and the ledger page.")
@@ -45,7 +48,7 @@ def claim(
         raise InputError(f"can't write to {out}: {error.strerror or error}") from error
     found = []
     for slug in wanted:
-        record = run_claim(slug, out=runs, seeds=seeds, quiet=quiet or json)
+        record = run_claim(slug, out=runs, seeds=seeds, first=first_seed, quiet=quiet or json)
         write_json(out / f"{slug}.json", record)
         found.append(record)
         if not json:
