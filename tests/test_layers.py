@@ -202,3 +202,9 @@ def test_file_names_of_tests_are_unique():
     files = [f for f in (ROOT / "tests").rglob("*.py") if f.name != "conftest.py"]
     names = [f.name for f in files]
     assert not sorted({n for n in names if names.count(n) > 1})
+
+
+def test_methods_are_short_or_say_why():
+    long = [f for f in (SOURCE / "methods").rglob("*.py") if len(f.read_text(encoding="utf-8").splitlines()) > 200]
+    silent = [f.name for f in long if "long" not in str(ast.get_docstring(ast.parse(f.read_text(encoding="utf-8"))))]
+    assert not silent, f"over 200 lines without a reason on top: {silent}"

@@ -1,4 +1,7 @@
-"""DCL and DCLW: SimCLR with the positive taken out of the denominator."""
+"""DCL and DCLW: SimCLR with the positive taken out of the denominator.
+
+Two cards stand here, which is why the file is long.
+"""
 
 from likewise.core.batch import Batch
 from likewise.core.card import Card, Claim, Traits
