@@ -1,5 +1,7 @@
 """Pages in a real browser: what a person points at and clicks, without network and without complaints."""
 
+import time
+
 import numpy as np
 import pytest
 from pages import CARD, EVIL, METRICS, events, recipe, samples, write_run
@@ -21,6 +23,10 @@ def clean(page):
 def centre(page, selector):
     """Where the middle of an element is in the window, scrolled into view."""
     find = f"document.querySelector({selector!r})"
+    for _ in range(100):  # a busy machine draws late
+        if page.run(f"{find} !== null"):
+            break
+        time.sleep(0.1)
     page.run(f"{find}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
     x, y, width, height = page.run(
         f"(({{x, y, width, height}}) => [x, y, width, height])({find}.getBoundingClientRect())"

@@ -198,6 +198,11 @@ def _serve(pipe: Connection) -> None:
             pipe.send_bytes(answer)
 
 
+_PATIENCE = (0.1, 0.25, 0.5)
+"""Shares of a run's time that ranks wait for each other: longer each time, as one that lost its connection at once
+waits for those that are still at the meeting before."""
+
+
 def _run(
     names: tuple[str, str, str],
     path: list[str],
@@ -215,15 +220,15 @@ def _run(
     sys.path[:] = path
     try:
         function = _find(*names)
-        for attempt in (1, 2):
+        for attempt, share in enumerate(_PATIENCE):
             # on a busy machine gloo sometimes loses a connection while the ranks meet; all of them then meet anew
             store = dist.FileStore(f"{meeting}-{attempt}", world)  # type: ignore[attr-defined]
-            patience = timedelta(seconds=seconds / 3)
+            patience = timedelta(seconds=seconds * share)
             try:
                 dist.init_process_group("gloo", store=store, rank=rank, world_size=world, timeout=patience)
                 break
             except RuntimeError:
-                if attempt == 2:
+                if share == _PATIENCE[-1]:
                     raise
         torch.manual_seed(0)
         return _pack((True, function(Distributed(), *args)))
